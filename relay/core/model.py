@@ -1,0 +1,192 @@
+"""The values that travel through the relay, in the words the whole project uses."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
+
+class Signs(enum.StrEnum):
+    """Which bytes of a request the sender's signature covers."""
+
+    BODY = "body"
+    CONTENT = "content"
+
+
+class Mode(enum.StrEnum):
+    """How a CloudEvents envelope is laid into a Kafka record (Kafka protocol binding, 3.2 and 3.3)."""
+
+    STRUCTURED = "structured"
+    BINARY = "binary"
+
+
+class Status(enum.StrEnum):
+    """What has become of a delivery.
+
+    `PENDING` is on disk and on its way, the other three are final. A receipt says `stored` for
+    `PENDING`, and `duplicate` for a repeat; neither is ever a status of a stored delivery.
+    """
+
+    PENDING = "pending"
+    PUBLISHED = "published"
+    DEAD = "dead"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A signature key: its secret bytes, and the id (a fingerprint) by which logs may name it."""
+
+    id: str
+    secret: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One sender: where it posts, how its deliveries are authenticated, and its CloudEvents source.
+
+    `name` is the word for it in rules, logs and metrics; `uri` is what subscribers read.
+    `time_zone` is assumed for timestamps without an offset.
+    """
+
+    name: str
+    path: str
+    uri: str
+    keys: tuple[Key, ...]
+    signs: Signs
+    time_zone: tzinfo
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One authenticated HTTP request, exactly as it was signed.
+
+    Made only by `core.signature.authenticate`, and read back only by the spool, so an unverified
+    delivery cannot be written down. `received_at` is in seconds since the epoch.
+    """
+
+    source: str
+    body: bytes = field(repr=False)
+    signature: str = field(repr=False)
+    key_id: str
+    received_at: float
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What happened, in CloudEvents words.
+
+    `source` is the source's name and `type` Syskit Point's own; `core.cloudevents` puts prefix and
+    URI on. `time` is RFC 3339 in UTC, or None when the sender's was missing or unreadable. `data`
+    is the content byte for byte as signed; `content` is the same, parsed, for rules and templates.
+    """
+
+    id: str
+    source: str
+    type: str
+    subject: str | None
+    time: str | None
+    data: bytes
+    content: object
+    correlation_id: str | None = None
+
+
+class Predicate(Protocol):
+    """One condition of a rule on the value found at a path."""
+
+    def __call__(self, value: object) -> bool:
+        """Tell whether the value satisfies the condition; total, never raises."""
+
+
+class Template(Protocol):
+    """A text with placeholders, filled from an event."""
+
+    @property
+    def source(self) -> str:
+        """The text as the configuration has it."""
+
+    @property
+    def literal(self) -> str | None:
+        """The whole text when it has no placeholder, else None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A named rule: what it matches, and the topics and key it gives.
+
+    `match` holds (path, predicate) pairs, all of which must hold. `go_on` is the configuration's
+    `continue`. `drop` ends the search and gives no topic.
+    """
+
+    name: str
+    match: tuple[tuple[str, Predicate], ...]
+    topics: tuple[Template, ...] = ()
+    key: Template | None = None
+    go_on: bool = False
+    drop: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """How events are laid into records: the mode, and the prefix of every type."""
+
+    mode: Mode = Mode.STRUCTURED
+    type_prefix: str = "com.syskit.point."
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What Kafka stores for one event in one topic. (delivery, topic) is its identity."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """A delivery after `core.pipeline.process`: its event, and a record for each topic.
+
+    `routes` names the rules that matched, in order. `dropped_by` names the rule that dropped the
+    event when no record is left. `dedupe_id` is what a repeat is recognised by, and `fingerprint`
+    (16 bytes) tells a repeat from a conflict: it covers type and content, not the time stamp.
+    """
+
+    event: Event
+    records: tuple[Record, ...]
+    routes: tuple[str, ...]
+    dropped_by: str | None
+    dedupe_id: str
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where an acknowledged record stands in Kafka. `offset` is None when the broker no longer knew it."""
+
+    topic: str
+    partition: int
+    offset: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a delivery, as its sender is told.
+
+    `delivery` is the spool's number, never reused. `status` is `published`, `stored`, `duplicate`,
+    `dead` or `dropped`; `first` is the first one's status when this is a duplicate. `records` holds
+    those acknowledged so far.
+    """
+
+    delivery: int
+    id: str
+    status: str
+    reason: str | None = None
+    first: str | None = None
+    records: tuple[Placed, ...] = ()
