@@ -41,6 +41,16 @@ class Reason(enum.StrEnum):
     REFUSED = "refused"
 
 
+class Cause(enum.StrEnum):
+    """Why a delivery could not be stored now: the closed list behind `relay_deliveries_unavailable_total`."""
+
+    BUSY = "busy"
+    SPOOL_FULL = "spool_full"
+    SPOOL_ERROR = "spool_error"
+    DEAD_QUOTA = "dead_quota"
+    STOPPING = "stopping"
+
+
 class Fate(Exception):  # noqa: N818 - a fate is what happens next, not only an error
     """What decides a delivery's way when it does not go straight through."""
 
@@ -85,8 +95,11 @@ class Undeliverable(Fate):
 class Unavailable(Fate):
     """Temporary: the delivery could not be stored now, and asking again may help."""
 
-    def __init__(self, detail: str, *, retry_after: int = 1, busy: bool = False) -> None:
-        """Keep a sentence for the log, the seconds to wait, and whether load (429) is the cause."""
+    def __init__(
+        self, detail: str, *, retry_after: int = 1, busy: bool = False, cause: Cause = Cause.SPOOL_ERROR
+    ) -> None:
+        """Keep a sentence for the log, the seconds to wait, and the closed cause; `busy` is load, thus 429."""
         super().__init__(detail)
         self.retry_after = retry_after
         self.busy = busy
+        self.cause = Cause.BUSY if busy else cause
