@@ -1,0 +1,126 @@
+"""Draft: the appends of one transaction, before they are known to be on disk."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from relay.core.errors import Cause, Reason, Unavailable
+from relay.core.model import Status
+from relay.spool.file import rows
+from relay.spool.values import Appended, Entry
+
+if TYPE_CHECKING:
+    import apsw
+
+    from relay.spool.recent import RecentIds
+    from relay.spool.values import Usage
+
+ROW_OVERHEAD = 512  # bytes a row takes beside its body, with its share of the index and of `ids`; rounded up
+
+
+class Draft:
+    """Decides what each entry of a transaction is, and collects the rows to write.
+
+    Numbers are given from `next_number` on. Memory that outlives the transaction is only read here:
+    `ids` and the sums are taken over by the store once the commit has returned.
+    """
+
+    def __init__(self, connection: apsw.Connection, recent: RecentIds, next_number: int, usage: Usage) -> None:
+        """Start with no entries."""
+        self._connection = connection
+        self._recent = recent
+        self._next_number = next_number
+        self._usage = usage
+        self._rows: list[tuple[apsw.SQLiteValue, ...]] = []
+        self._entries: list[Entry] = []
+        self._places: dict[bytes, int] = {}  # digest -> place in `ids`
+        self.ids: list[tuple[int, bytes, bytes]] = []
+        self.size = self.dead = self.pending = 0
+
+    def append(self, entry: Entry, now: float) -> Appended | Unavailable:
+        """Take an entry, or say what it repeats, or why it cannot be taken."""
+        digest = _digest(entry.delivery.source, entry.dedupe_id)
+        first = self._first(digest)
+        if first and first[1] != entry.fingerprint:
+            digest = _digest(entry.delivery.source, "conflict", entry.dedupe_id, entry.fingerprint.hex())
+            detail = f"delivery {first[0]} has the same id with another type or content"
+            entry = replace(entry, status=Status.DEAD, reason=Reason.ID_CONFLICT, detail=detail)
+            first = self._first(digest)
+        if first:
+            return self._duplicate(first[0])
+        return self._refusal(entry) or self._take(entry, digest, now)
+
+    def write(self, remembered: int) -> None:
+        """Write the rows, and forget the ids that leave the horizon. Raises `apsw.Error`."""
+        if not self._rows:
+            return
+        self._connection.executemany(f"INSERT INTO deliveries VALUES (?{', ?' * 12})", self._rows)  # noqa: S608 - constant
+        self._connection.executemany("INSERT INTO ids VALUES (?, ?, ?)", self.ids)
+        self._connection.execute("DELETE FROM ids WHERE number <= ?", (self.ids[-1][0] - remembered,))
+
+    def _first(self, digest: bytes) -> tuple[int, bytes] | None:
+        """Find who has this id already: its number and fingerprint."""
+        if (place := self._places.get(digest)) is not None:
+            return self.ids[place][0], self.ids[place][2]
+        for number in self._recent.find(digest):
+            query = "SELECT fingerprint FROM ids WHERE number = ? AND digest = ?"
+            for (fingerprint,) in rows(self._connection, query, (number, digest)):
+                return number, fingerprint
+        return None
+
+    def _duplicate(self, number: int) -> Appended:
+        if number >= self._next_number:
+            first = self._entries[number - self._next_number]
+            return Appended(number, first.status, first.reason, first.detail, duplicate=True)
+        query = "SELECT status, reason, detail FROM deliveries WHERE number = ?"
+        for status, reason, detail in rows(self._connection, query, (number,)):
+            return Appended(number, Status(status), Reason(reason) if reason else None, detail, duplicate=True)
+        # Only what was published or dropped leaves the file before its id is forgotten.
+        return Appended(number, Status.PUBLISHED, None, None, duplicate=True)
+
+    def _refusal(self, entry: Entry) -> Unavailable | None:
+        size = self.size + len(entry.delivery.body) + ROW_OVERHEAD
+        if self._usage.used + size > self._usage.max_size - self._usage.reserve:
+            return Unavailable("the spool is full", retry_after=5, cause=Cause.SPOOL_FULL)
+        dead = self._usage.dead + self.dead + len(entry.delivery.body)
+        if entry.status is Status.DEAD and dead > self._usage.dead_quota:
+            return Unavailable("the dead letters fill their quota", retry_after=60, cause=Cause.DEAD_QUOTA)
+        return None
+
+    def _take(self, entry: Entry, digest: bytes, now: float) -> Appended:
+        number = self._next_number + len(self.ids)
+        self.size += len(entry.delivery.body) + ROW_OVERHEAD
+        self.dead += len(entry.delivery.body) if entry.status is Status.DEAD else 0
+        self.pending += entry.status is Status.PENDING
+        self._places[digest] = len(self.ids)
+        self.ids.append((number, digest, entry.fingerprint))
+        self._entries.append(entry)
+        self._rows.append(_row(number, entry, now))
+        return Appended(number, entry.status, entry.reason, entry.detail)
+
+
+def _digest(*parts: str) -> bytes:
+    return sha256(msgspec.msgpack.encode(parts)).digest()[:16]
+
+
+def _row(number: int, entry: Entry, now: float) -> tuple[apsw.SQLiteValue, ...]:
+    delivery = entry.delivery
+    return (
+        number,
+        delivery.source,
+        entry.event_id,
+        entry.type,
+        delivery.received_at,
+        delivery.key_id,
+        delivery.signature,
+        delivery.traceparent,
+        entry.status,
+        entry.reason,
+        entry.detail,
+        None if entry.status is Status.PENDING else now,
+        delivery.body,
+    )

@@ -1,0 +1,117 @@
+"""The spool's file: its schema, its lock, and how a connection to it is opened."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from typing import TYPE_CHECKING, Any
+
+import apsw
+
+from relay.core.errors import Unavailable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x52454C59  # "RELY"
+PAGE_SIZE = 4096
+BUSY_MS = 5000
+
+# `deliveries` holds bodies; a row leaves by retention. `ids` is narrow and append-only and outlives
+# the bodies: a unique text index would write a random page for each row, so repeats are found in
+# memory and confirmed by number here. `kept` finds what must not be lost, at start, without a scan.
+SCHEMA = """
+CREATE TABLE deliveries (
+  number INTEGER PRIMARY KEY, source TEXT NOT NULL, event_id TEXT NOT NULL, type TEXT,
+  received_at REAL NOT NULL, key_id TEXT NOT NULL, signature TEXT NOT NULL, traceparent TEXT,
+  status TEXT NOT NULL, reason TEXT, detail TEXT, settled_at REAL, body BLOB
+);
+CREATE INDEX kept ON deliveries (status, number) WHERE status IN ('pending', 'dead');
+CREATE TABLE records (
+  number INTEGER NOT NULL, topic TEXT NOT NULL, partition INTEGER, "offset" INTEGER, reason TEXT, detail TEXT,
+  PRIMARY KEY (number, topic)
+) WITHOUT ROWID;
+CREATE TABLE flights (
+  id INTEGER PRIMARY KEY, topic TEXT NOT NULL, partition INTEGER NOT NULL, cluster TEXT NOT NULL,
+  producer_id INTEGER NOT NULL, producer_epoch INTEGER NOT NULL, base_sequence INTEGER NOT NULL,
+  sent_at REAL NOT NULL, items BLOB NOT NULL
+);
+CREATE TABLE ids (number INTEGER PRIMARY KEY, digest BLOB NOT NULL, fingerprint BLOB NOT NULL);
+"""
+
+
+class Lock:
+    """The right to write a spool: `flock` on `<spool>.lock`, held until closed or the process ends."""
+
+    def __init__(self, spool: Path) -> None:
+        """Take the lock. Raises `Unavailable` when another process holds it."""
+        self.path = spool.with_name(spool.name + ".lock")
+        spool.parent.mkdir(parents=True, exist_ok=True)
+        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._fd)
+            msg = f"{spool} is in use by another relay (it holds {self.path}); give each relay a spool of its own"
+            raise Unavailable(msg) from None
+
+    def close(self) -> None:
+        """Give the lock back."""
+        os.close(self._fd)
+
+
+def connect_writer(path: Path) -> apsw.Connection:
+    """Open the file for the one writer; make its schema when new.
+
+    Write-ahead log with `synchronous=FULL`: a commit that returned is on disk. Checkpoints are left
+    to `connect_keeper`, since one inside a commit triples the slowest answers.
+    Raises `Unavailable` for a file of another program or another version.
+    """
+    connection = apsw.Connection(str(path))
+    path.chmod(0o600)
+    connection.set_busy_timeout(BUSY_MS)
+    connection.pragma("page_size", PAGE_SIZE)
+    connection.pragma("journal_mode", "wal")
+    connection.pragma("synchronous", "full")
+    connection.wal_autocheckpoint(0)
+    version = connection.pragma("user_version")
+    if version == 0:
+        _create(connection, path)
+    elif version != SCHEMA_VERSION or connection.pragma("application_id") != APPLICATION_ID:
+        msg = (
+            f"{path} has spool schema {version}, this relay writes {SCHEMA_VERSION}: run the version that wrote it "
+            "until it is drained, or give this one another spool.path"
+        )
+        raise Unavailable(msg)
+    return connection
+
+
+def connect_reader(path: Path) -> apsw.Connection:
+    """Open the file for reading beside the writer."""
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    connection.set_busy_timeout(BUSY_MS)
+    return connection
+
+
+def connect_keeper(path: Path) -> apsw.Connection:
+    """Open the file for checkpoints, which copy the log into the database beside the writer."""
+    connection = apsw.Connection(str(path))
+    connection.set_busy_timeout(0)
+    connection.pragma("synchronous", "full")
+    return connection
+
+
+def rows(connection: apsw.Connection, query: str, bindings: tuple[apsw.SQLiteValue, ...] = ()) -> list[tuple[Any, ...]]:
+    """Run a query and read all its rows; their types are those of the schema."""
+    return connection.execute(query, bindings).fetchall()
+
+
+def _create(connection: apsw.Connection, path: Path) -> None:
+    if rows(connection, "SELECT 1 FROM sqlite_schema LIMIT 1"):
+        msg = f"{path} is a SQLite file, but not a relay's spool; give spool.path another name"
+        raise Unavailable(msg)
+    with connection:
+        connection.execute(SCHEMA)
+        connection.pragma("application_id", APPLICATION_ID)
+        connection.pragma("user_version", SCHEMA_VERSION)

@@ -1,0 +1,100 @@
+"""Reader: what the spool's file says, read beside the writer. Used from the reader's thread alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import apsw
+import msgspec
+
+from relay.core.errors import Reason, Unavailable
+from relay.core.model import Delivery, Placed, Status
+from relay.spool.file import connect_reader, rows
+from relay.spool.values import Fact, Flight, Stored
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+PAGE_ROWS = 500
+PAGE_BYTES = 1 << 20
+DELIVERY = "number, source, body, signature, key_id, received_at, traceparent"  # as the fields of Delivery stand
+
+_decode_items = msgspec.msgpack.Decoder(tuple[tuple[int, bytes], ...]).decode
+
+
+class Reader:
+    """Reads pages of pending deliveries, single deliveries, and flights. Raises `Unavailable`."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file for reading."""
+        self._connection = connect_reader(path)
+
+    def page(self, after: int, until: int) -> list[Stored]:
+        """Read the pending deliveries numbered in (`after`, `until`], in order: at most 500, at most about 1 MiB."""
+        query = (
+            f"SELECT {DELIVERY} FROM deliveries WHERE status = 'pending' AND number > ? AND number <= ? "  # noqa: S608 - constant
+            "ORDER BY number LIMIT ?"
+        )
+        found: list[tuple[Any, ...]] = []
+        size = 0
+        try:
+            with self._connection:  # one snapshot for both tables
+                for row in self._connection.execute(query, (after, until, PAGE_ROWS)):
+                    found.append(row)
+                    size += len(found[-1][2])
+                    if size >= PAGE_BYTES:
+                        break
+                page = self._with_settled(found)
+        except apsw.Error as error:
+            raise _unreadable(error) from error
+        return page
+
+    def load(self, numbers: Iterable[int]) -> dict[int, Stored]:
+        """Read deliveries by number; one that is not there is left out."""
+        query = f"SELECT {DELIVERY} FROM deliveries WHERE number = ?"  # noqa: S608 - constant
+        try:
+            with self._connection:
+                found = [row for number in numbers for row in rows(self._connection, query, (number,))]
+                loaded = {stored.number: stored for stored in self._with_settled(found)}
+        except apsw.Error as error:
+            raise _unreadable(error) from error
+        return loaded
+
+    def fact(self, number: int) -> Fact | None:
+        """Read what became of one delivery; None when its row was swept."""
+        try:
+            with self._connection:
+                query = "SELECT event_id, status, reason FROM deliveries WHERE number = ?"
+                found = rows(self._connection, query, (number,))
+                query = 'SELECT topic, partition, "offset" FROM records WHERE number = ? AND reason IS NULL'
+                records = tuple(Placed(*row) for row in rows(self._connection, query, (number,)))
+        except apsw.Error as error:
+            raise _unreadable(error) from error
+        for event_id, status, reason in found:
+            return Fact(number, event_id, Status(status), Reason(reason) if reason else None, records)
+        return None
+
+    def flights(self) -> list[Flight]:
+        """Read all flights, in the order in which they were journalled."""
+        try:
+            found = rows(self._connection, "SELECT * FROM flights ORDER BY id")
+        except apsw.Error as error:
+            raise _unreadable(error) from error
+        return [Flight(*row[:-1], _decode_items(row[-1])) for row in found]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def _with_settled(self, found: list[tuple[Any, ...]]) -> list[Stored]:
+        settled: dict[int, list[str]] = {}
+        query = "SELECT number, topic FROM records WHERE number = ?"
+        for row in found:
+            for number, topic in rows(self._connection, query, (row[0],)):
+                settled.setdefault(number, []).append(topic)
+        return [Stored(number, Delivery(*delivery), tuple(settled.get(number, ()))) for number, *delivery in rows]
+
+
+def _unreadable(error: apsw.Error) -> Unavailable:
+    return Unavailable(f"the spool could not be read: {error}")

@@ -1,0 +1,157 @@
+"""What goes into the spool and comes out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from relay.core.errors import Reason
+    from relay.core.model import Delivery, Placed, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A delivery to be appended, with the fate it starts with.
+
+    `status` is `PENDING`, `DEAD` or `DROPPED`; `reason` (closed list) and `detail` (a sentence)
+    explain a dead one, `detail` names the rule of a dropped one. `dedupe_id` and `fingerprint` are
+    those of `core.model.Processed`.
+    """
+
+    delivery: Delivery
+    event_id: str
+    type: str | None
+    dedupe_id: str
+    fingerprint: bytes
+    status: Status
+    reason: Reason | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """The answer to an append: the number of the delivery, and what it repeats, if anything.
+
+    `duplicate` is True when nothing was written because `number` already holds the same event.
+    Otherwise the delivery stands on disk under `number` with `status`, which is `DEAD` for reason
+    `id_conflict` although the entry said otherwise when another event holds its id.
+    """
+
+    number: int
+    status: Status
+    reason: Reason | None
+    detail: str | None
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A delivery as the spool holds it. `settled` names the topics whose records are settled already."""
+
+    number: int
+    delivery: Delivery
+    settled: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What the spool knows of one delivery's fate: its status, and where its records are."""
+
+    number: int
+    event_id: str
+    status: Status
+    reason: Reason | None
+    records: tuple[Placed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """A batch that was journalled before it was sent, and is not settled.
+
+    `id` is the spool's (0 until journalled). `items` holds (delivery number, record key) in the
+    order of the batch. `sent_at` is in seconds since the epoch.
+    """
+
+    id: int
+    topic: str
+    partition: int
+    cluster: str
+    producer_id: int
+    producer_epoch: int
+    base_sequence: int
+    sent_at: float
+    items: tuple[tuple[int, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What became of one record: its place in Kafka, or the reason why it will never have one.
+
+    `topics` names all topics of its delivery, so that the spool can tell when the delivery is done.
+    """
+
+    number: int
+    topics: tuple[str, ...]
+    topic: str
+    partition: int | None = None
+    offset: int | None = None
+    reason: Reason | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A delivery that came to its end in a commit."""
+
+    number: int
+    status: Status
+    reason: Reason | None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How full the spool is: bytes in use, the limits, and the dead letters' share."""
+
+    used: int
+    max_size: int
+    reserve: int
+    dead: int
+    dead_quota: int
+
+    @property
+    def full(self) -> bool:
+        """Tell whether a new delivery would be refused (flights and settlements never are)."""
+        return self.used >= self.max_size - self.reserve
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What today's rules say of a pending delivery that has no record left to publish."""
+
+    number: int
+    status: Status
+    reason: Reason | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """What a lane, or the forwarder, writes in one commit: all of it, or none.
+
+    Settlements are written and the flights named by `landed` deleted, and `flights` are recorded as
+    about to be sent.
+    """
+
+    settlements: tuple[Settlement, ...] = ()
+    landed: tuple[int, ...] = ()
+    flights: tuple[Flight, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Journalled:
+    """The answer to a journal: the flights with their ids, and the deliveries that came to their end."""
+
+    flights: tuple[Flight, ...]
+    done: tuple[Done, ...]
