@@ -1,0 +1,43 @@
+"""What tests of every room share: real Kafka."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.kafka import jars
+from tests.kafka.cluster import Cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs real Kafka, so that `-m "not kafka"` leaves out exactly that."""
+    for item in items:
+        if "kafka_installed" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.kafka)
+
+
+@pytest.fixture(scope="session")
+def kafka_installed() -> None:
+    """Skip what needs real Kafka where it cannot run, saying what to install; fail instead when CI is true.
+
+    For tests that start clusters of their own.
+    """
+    try:
+        jars.java()
+        jars.class_path()
+    except jars.NotInstalledError as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(missing), pytrace=False)
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def kafka(kafka_installed: None) -> Iterator[Cluster]:
+    """Give one broker for the whole run: tests use topics of their own, and leave the broker up."""
+    with Cluster() as cluster:
+        yield cluster

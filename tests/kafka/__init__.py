@@ -1,0 +1,1 @@
+"""Real Apache Kafka for tests and for people: brokers as processes on loopback, without containers."""
