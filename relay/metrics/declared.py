@@ -1,0 +1,152 @@
+"""The table of metrics: name, type, labels and meaning of each, in the order of docs/metrics.md.
+
+Conservation, at rest: `relay_deliveries_pending` at start + accepted = published + dead + dropped +
+`relay_deliveries_pending`. Duplicates are not accepted ones; what is dead on arrival is accepted and dead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+SECONDS_OF_ANSWERS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+SECONDS_OF_COMMITS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+OPERATIONS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One metric as it is exposed. `buckets` are the upper bounds of a histogram, in the unit of its name."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    help: str
+    buckets: tuple[float, ...] = ()
+
+
+ACCEPTED = Declared(
+    "relay_deliveries_accepted_total", "counter", ("source",), "Deliveries stored, dead on arrival included."
+)
+DUPLICATE = Declared(
+    "relay_deliveries_duplicate_total", "counter", ("source",), "Deliveries recognised as repeats; not accepted again."
+)
+REJECTED = Declared(
+    "relay_deliveries_rejected_total",
+    "counter",
+    ("source", "reason"),
+    "Requests refused with 4xx and never stored; source is none when no source has the path.",
+)
+PUBLISHED = Declared(
+    "relay_deliveries_published_total",
+    "counter",
+    ("source", "type"),
+    "Deliveries settled with all their records in Kafka; type is other for one that is not documented.",
+)
+DEAD = Declared(
+    "relay_deliveries_dead_total", "counter", ("source", "reason"), "Deliveries settled as dead letters, by reason."
+)
+DROPPED = Declared(
+    "relay_deliveries_dropped_total", "counter", ("source", "route"), "Deliveries settled as dropped, by the rule."
+)
+PENDING = Declared("relay_deliveries_pending", "gauge", (), "Deliveries stored and not settled.")
+UNAVAILABLE = Declared(
+    "relay_deliveries_unavailable_total",
+    "counter",
+    ("cause",),
+    "Requests answered 429 or 503, as the delivery could not be stored.",
+)
+RECORDS = Declared("relay_records_published_total", "counter", ("topic",), "Records acknowledged by Kafka.")
+ALGORITHM_MISMATCH = Declared(
+    "relay_algorithm_mismatch_total",
+    "counter",
+    ("source",),
+    "Deliveries accepted whose Algorithm header was missing or named another algorithm.",
+)
+TIME_UNREADABLE = Declared(
+    "relay_time_unreadable_total", "counter", ("source",), "Deliveries whose time stamp was missing or unreadable."
+)
+OTHER_READING = Declared(
+    "relay_other_reading_total",
+    "counter",
+    ("source",),
+    "Refused signatures that would verify under the other reading of signs (sampled): the setting is wrong.",
+)
+ANSWER_SECONDS = Declared(
+    "relay_answer_seconds",
+    "histogram",
+    ("status",),
+    "Time from a request's head to its answer, by what the answer said.",
+    SECONDS_OF_ANSWERS,
+)
+COMMIT_SECONDS = Declared(
+    "relay_commit_seconds", "histogram", (), "Time of one commit of the spool, fsync included.", SECONDS_OF_COMMITS
+)
+COMMIT_OPERATIONS = Declared(
+    "relay_commit_operations", "histogram", (), "Appends, flights and settlements that shared one commit.", OPERATIONS
+)
+SPOOL_BYTES = Declared("relay_spool_bytes", "gauge", (), "Bytes of the spool in use.")
+SPOOL_MAX_BYTES = Declared("relay_spool_max_bytes", "gauge", (), "Bytes the spool may use (spool.max_size).")
+SPOOL_DEAD_BYTES = Declared("relay_spool_dead_bytes", "gauge", (), "Bytes held by dead letters; they have a quota.")
+DEDUPE_IDS = Declared("relay_dedupe_ids", "gauge", (), "Ids among which a duplicate is recognised.")
+DEDUPE_HORIZON = Declared(
+    "relay_dedupe_horizon_seconds", "gauge", (), "Age of the oldest id among which a duplicate is recognised."
+)
+POSSIBLE_DUPLICATES = Declared(
+    "relay_possible_duplicates_total",
+    "counter",
+    ("topic",),
+    "Records sent again of which Kafka may hold the first; anything but 0 wants a look.",
+)
+LANE_RECOVERIES = Declared("relay_lane_recoveries_total", "counter", ("topic",), "Recoveries a lane has gone through.")
+LANES = Declared("relay_lanes", "gauge", ("state",), "Open lanes by state.")
+LANE_RECORDS = Declared(
+    "relay_lane_pending_records", "gauge", ("topic",), "Records a lane has still to publish; absent while not counted."
+)
+LANE_BYTES = Declared(
+    "relay_lane_pending_bytes", "gauge", ("topic",), "Bytes a lane has still to publish; absent while not counted."
+)
+LANE_OLDEST = Declared(
+    "relay_lane_oldest_seconds", "gauge", ("topic",), "Age of the oldest delivery a lane has still to publish."
+)
+FLIGHTS = Declared("relay_flights", "gauge", (), "Batches sent and not settled.")
+FLIGHT_OLDEST = Declared("relay_flight_oldest_seconds", "gauge", (), "Age of the oldest flight.")
+REQUESTS_IN_FLIGHT = Declared("relay_requests_in_flight", "gauge", (), "Requests read or waiting to be stored.")
+ANSWERS_WAITING = Declared("relay_answers_waiting", "gauge", (), "Answers held back until Kafka has acknowledged.")
+READY = Declared("relay_ready", "gauge", (), "1 exactly while /readyz says 200, else 0.")
+BUILD_INFO = Declared("relay_build_info", "gauge", ("version",), "Always 1; the label names the running version.")
+
+TABLE = (
+    ACCEPTED,
+    DUPLICATE,
+    REJECTED,
+    PUBLISHED,
+    DEAD,
+    DROPPED,
+    PENDING,
+    UNAVAILABLE,
+    RECORDS,
+    ALGORITHM_MISMATCH,
+    TIME_UNREADABLE,
+    OTHER_READING,
+    ANSWER_SECONDS,
+    COMMIT_SECONDS,
+    COMMIT_OPERATIONS,
+    SPOOL_BYTES,
+    SPOOL_MAX_BYTES,
+    SPOOL_DEAD_BYTES,
+    DEDUPE_IDS,
+    DEDUPE_HORIZON,
+    POSSIBLE_DUPLICATES,
+    LANE_RECOVERIES,
+    LANES,
+    LANE_RECORDS,
+    LANE_BYTES,
+    LANE_OLDEST,
+    FLIGHTS,
+    FLIGHT_OLDEST,
+    REQUESTS_IN_FLIGHT,
+    ANSWERS_WAITING,
+    READY,
+    BUILD_INFO,
+)
