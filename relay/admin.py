@@ -1,0 +1,152 @@
+"""The admin listener: liveness, readiness and metrics, for probes and scrapers.
+
+    GET /livez                200 while the event loop turns; asks nobody
+    GET /readyz               200 exactly while a delivery can be stored, else 503
+    GET /readyz?verbose       one line a check: [+] well, [!] warns, [-] failed; also as JSON
+    GET /metrics              Prometheus text, or OpenMetrics for who accepts it
+
+JSON is for `Accept: application/json` or `format=json`. None of these asks for a token or touches Kafka.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+from aiohttp import web
+
+from relay.health import Check, State, is_ready
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from relay.metrics import Metrics
+
+log = structlog.get_logger()
+
+IDLE_TIMEOUT = 30.0
+LINGERING_TIME = 1.0
+STOP_TIMEOUT = 2.0
+MAX_LINE = 2048
+MAX_HEADERS = 64
+
+TEXT = "text/plain; charset=utf-8"
+JSON = "application/json"
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+OPEN_METRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+
+class Listen(Protocol):
+    """Where to listen, as the configuration's `admin` says."""
+
+    @property
+    def host(self) -> str:
+        """The address or name to bind."""
+
+    @property
+    def port(self) -> int:
+        """The port to bind; 0 takes any that is free."""
+
+
+class Request(web.BaseRequest):
+    """A request whose answer does not tell the versions of Python and aiohttp, not even one the parser refused."""
+
+    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        response.headers.popall("Server", None)
+        response.headers["Cache-Control"] = "no-store"
+
+
+class Admin:
+    """Answers on the admin port from `start` to `stop`.
+
+    `checks` is asked at every `/readyz`; it must not block. Should it raise, the relay is not ready.
+    """
+
+    def __init__(self, listen: Listen, checks: Callable[[], Sequence[Check]], metrics: Metrics) -> None:
+        """Keep what to ask; nothing is bound yet."""
+        self._listen = listen
+        self._checks = checks
+        self._metrics = metrics
+        self._pages = {"/livez": self._livez, "/readyz": self._readyz, "/metrics": self._metrics_page}
+        self._runner: web.ServerRunner | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is bound; RuntimeError when not started."""
+        if self._runner is None:
+            raise RuntimeError("the admin listener is not started")
+        port: int = self._runner.addresses[0][1]
+        return port
+
+    async def start(self) -> None:
+        """Bind and answer; OSError when the address cannot be bound."""
+        server = web.Server(
+            self._answer,
+            request_factory=lambda message, payload, protocol, writer, task: Request(
+                message, payload, protocol, writer, task, task.get_loop()
+            ),
+            access_log=None,
+            keepalive_timeout=IDLE_TIMEOUT,
+            lingering_time=LINGERING_TIME,
+            max_line_size=MAX_LINE,
+            max_field_size=MAX_LINE,
+            max_headers=MAX_HEADERS,
+            auto_decompress=False,
+        )
+        runner = web.ServerRunner(server, shutdown_timeout=STOP_TIMEOUT)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self._listen.host, self._listen.port).start()
+        except BaseException:
+            await runner.cleanup()
+            raise
+        self._runner = runner
+
+    async def stop(self) -> None:
+        """Close the port and every connection, within `STOP_TIMEOUT`; may be called again, and before `start`."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
+        page = self._pages.get(request.path)
+        if page is None:
+            return _text(404, f"not found; there are {', '.join(self._pages)}")
+        if request.method not in {"GET", "HEAD"}:
+            response = _text(405, "method not allowed; use GET")
+            response.headers["Allow"] = "GET, HEAD"
+            return response
+        return page(request)
+
+    def _livez(self, _request: web.BaseRequest) -> web.Response:
+        return _text(200, "alive")
+
+    def _readyz(self, request: web.BaseRequest) -> web.Response:
+        checks = self._read_checks()
+        ready = is_ready(checks)
+        status = 200 if ready else 503
+        if request.query.get("format") == "json" or JSON in request.headers.get("Accept", ""):
+            body = json.dumps({"ready": ready, "checks": [dataclasses.asdict(check) for check in checks]})
+            return web.Response(status=status, body=body.encode(), headers={"Content-Type": JSON})
+        if "verbose" in request.query:
+            return _text(status, "\n".join(map(str, checks)) or "ready")
+        failed = ", ".join(check.name for check in checks if check.state is State.FAIL)
+        return _text(status, "ready" if ready else f"not ready: {failed}")
+
+    def _read_checks(self) -> Sequence[Check]:
+        try:
+            return self._checks()
+        except Exception:
+            log.exception("checks.unread")
+            return (Check("checks", State.FAIL, "could not be read; the log says why"),)
+
+    def _metrics_page(self, request: web.BaseRequest) -> web.Response:
+        open_metrics = "application/openmetrics-text" in request.headers.get("Accept", "")
+        body = self._metrics.render(open_metrics=open_metrics)
+        return web.Response(body=body, headers={"Content-Type": OPEN_METRICS if open_metrics else PROMETHEUS})
+
+
+def _text(status: int, text: str) -> web.Response:
+    return web.Response(status=status, body=f"{text}\n".encode("utf-8", "replace"), headers={"Content-Type": TEXT})

@@ -1,0 +1,62 @@
+"""Health, as rows: what is checked, what it means for readiness, and how one asks a running relay."""
+
+from __future__ import annotations
+
+import enum
+import http.client
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAX_ANSWER = 65_536
+
+
+class State(enum.StrEnum):
+    """What a check found: all well, trouble that leaves the relay able to store, or trouble that does not."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+MARKS = {State.OK: "[+]", State.WARN: "[!]", State.FAIL: "[-]"}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One row: the name of what was looked at, its state, and a sentence for people, without secrets."""
+
+    name: str
+    state: State
+    detail: str
+
+    def __str__(self) -> str:
+        """Give the row as one line, whatever the detail holds."""
+        detail = " ".join(self.detail.split())
+        return f"{MARKS[self.state]} {self.name}: {detail}"
+
+
+def is_ready(checks: Sequence[Check]) -> bool:
+    """Tell whether a delivery can be stored: no check has failed."""
+    return all(check.state is not State.FAIL for check in checks)
+
+
+def ask_ready(host: str, port: int, timeout: float) -> tuple[bool, str]:
+    """Ask the relay that listens there whether it is ready; blocks.
+
+    Gives its answer and its rows, or False and a sentence when it cannot be asked. `timeout`, in seconds, is for
+    each step of the exchange. A host that means every address is asked on loopback.
+    """
+    address = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
+    connection = http.client.HTTPConnection(address, port, timeout=timeout)
+    try:
+        connection.request("GET", "/readyz?verbose")
+        answer = connection.getresponse()
+        text = answer.read(MAX_ANSWER).decode("utf-8", "replace").rstrip("\n")
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        return False, f"no answer from {address} port {port}: {str(error) or type(error).__name__}"
+    finally:
+        connection.close()
+    return answer.status == http.client.OK, text

@@ -1,0 +1,42 @@
+"""Every event the relay logs, by name, with its meaning; docs/logs.md shows the same table."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+EVENTS: Mapping[str, str] = MappingProxyType(
+    {
+        "config.loaded": "The configuration was read and is in force.",
+        "source.unauthenticated_fields": "A source signs the content only: type, id and time are not authenticated.",
+        "relay.started": "Both listeners are open.",
+        "relay.draining": "A stop was asked for: not ready, no new connections, what is in flight goes on.",
+        "relay.stopped": "The spool is closed and the process ends; pending deliveries wait for the next start.",
+        "relay.failed": "A part of the relay ended with an error nobody expected; the process ends.",
+        "delivery.accepted": "A delivery was stored (debug only).",
+        "delivery.published": "A delivery was settled: Kafka has all its records.",
+        "delivery.dead": "A delivery was settled as a dead letter, with its reason.",
+        "delivery.dropped": "A delivery was settled as dropped by the named rule.",
+        "delivery.duplicate": "A repeat of an accepted delivery was answered with the first one's receipt.",
+        "delivery.rejected": "A request was refused with 4xx and not stored.",
+        "delivery.unavailable": "A request was answered 429 or 503, as it could not be stored.",
+        "algorithm.mismatched": "A signature verified although the Algorithm header was missing or named another.",
+        "spool.opened": "The spool is open: its size, what is pending, the ids remembered.",
+        "spool.failed": "The disk failed a commit: those waiting got 503, and the spool opens anew.",
+        "spool.swept": "Settled deliveries left the spool, by age or for space.",
+        "lane.opened": "A topic's lane has a producer.",
+        "lane.closed": "A topic's lane was idle and closed its producer.",
+        "lane.recovering": "A lane hands its flights over again before it publishes.",
+        "lane.recovered": "All flights of a lane are settled; it publishes again.",
+        "lane.failed": "A lane cannot publish, says why, and tries again after a pause.",
+        "flight.doubtful": "A flight is sent again although Kafka may hold it: possible duplicates, counted.",
+        "topic.created": "A topic was created.",
+        "topic.missing": "A topic does not exist and may not be created; its lane waits.",
+        "gauges.unread": "The gauges could not be read for a scrape; the counters are shown without them.",
+        "checks.unread": "The health checks could not be read; the relay says it is not ready.",
+        "library.reported": "A library of the relay warned: its logger, message and error.",
+    }
+)
