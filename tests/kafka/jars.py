@@ -26,7 +26,7 @@ def java() -> str:
     found = (shutil.which("java", path=f"{home}/bin") if home else None) or shutil.which("java")
     if found is None:
         raise NotInstalledError(
-            "real Kafka needs Java 17: install it (Debian: apt-get install openjdk-17-jre-headless)"
+            "real Kafka needs Java 17: install it (Debian: apt-get install default-jre-headless)"
         )
     return found
 

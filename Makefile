@@ -1,0 +1,53 @@
+# What people do with this repository. `make demo` and `make test` need nothing before them.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+# With the environment first on the PATH, so that what starts `relay` starts this one.
+RUN := env PATH="$(CURDIR)/$(BIN):$$PATH"
+
+LOCK := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
+	--no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
+
+.PHONY: help demo test kafka bench lock clean
+
+help:
+	@echo 'make demo    the relay with an embedded Kafka and signed sample deliveries, until Ctrl-C'
+	@echo 'make test    lint, types, and every test (those on real Kafka need Java 17 and Maven)'
+	@echo 'make kafka   a real Kafka broker on localhost:9092, until Ctrl-C (Java 17 and Maven)'
+	@echo 'make bench   throughput and CPU per delivery, beside a plain service'
+	@echo 'make lock    write requirements/ anew from pyproject.toml, keeping versions that still fit'
+	@echo 'make clean   remove what the other targets made, but not data/'
+
+demo: $(INSTALLED)
+	$(BIN)/relay demo
+
+test: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(RUN) $(BIN)/pytest
+
+kafka: $(INSTALLED)
+	@$(BIN)/python -m tests.kafka 9092
+
+bench: $(INSTALLED)
+	$(RUN) $(BIN)/python -m bench
+
+lock: $(INSTALLED)
+	$(BIN)/pip install --quiet pip-tools==7.6.2
+	$(LOCK) --output-file requirements/runtime.txt pyproject.toml
+	$(LOCK) --output-file requirements/build.txt --only-build-deps --build-deps-for wheel pyproject.toml
+	$(LOCK) --output-file requirements/test.txt --constraint requirements/runtime.txt \
+		--extra demo --extra test --build-deps-for editable pyproject.toml
+
+clean:
+	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find relay tests bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+# Without build isolation, since what builds the package is among the requirements, pinned and hashed.
+$(INSTALLED): pyproject.toml requirements/test.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
