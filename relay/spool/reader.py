@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import apsw
@@ -20,7 +21,7 @@ PAGE_ROWS = 500
 PAGE_BYTES = 1 << 20
 DELIVERY = "number, source, body, signature, key_id, received_at, traceparent"  # as the fields of Delivery stand
 
-_decode_items = msgspec.msgpack.Decoder(tuple[tuple[int, bytes], ...]).decode
+_items = msgspec.msgpack.Decoder(tuple[tuple[int, bytes], ...])
 
 
 class Reader:
@@ -81,7 +82,7 @@ class Reader:
             found = rows(self._connection, "SELECT * FROM flights ORDER BY id")
         except apsw.Error as error:
             raise _unreadable(error) from error
-        return [Flight(*row[:-1], _decode_items(row[-1])) for row in found]
+        return [replace(Flight(*row), items=_items.decode(row[-1])) for row in found]
 
     def close(self) -> None:
         """Close the file."""
@@ -93,7 +94,7 @@ class Reader:
         for row in found:
             for number, topic in rows(self._connection, query, (row[0],)):
                 settled.setdefault(number, []).append(topic)
-        return [Stored(number, Delivery(*delivery), tuple(settled.get(number, ()))) for number, *delivery in rows]
+        return [Stored(number, Delivery(*delivery), tuple(settled.get(number, ()))) for number, *delivery in found]
 
 
 def _unreadable(error: apsw.Error) -> Unavailable:

@@ -235,10 +235,11 @@ class Spool:
             log.info("spool.swept", deliveries=total, bytes=self.usage.used)
 
     def _reopen(self) -> None:
-        """Open the file anew: pages that could not be written are never tried again."""
+        """Open the file anew, as of the last commit that succeeded: failed pages are never tried again."""
+        number, flight = self._store.last_number, self._store.last_flight
         self._store.close()
+        self._open_store().take_back(number, flight)
         self._store = self._open_store()
-        self._store.probe()
 
     def _fail(self, error: Exception) -> None:
         if self.fault is None:

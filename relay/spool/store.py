@@ -42,7 +42,7 @@ class Store:
         for number, digest in reversed(rows(self._connection, query, (remembered,))):
             self._recent.add(number, digest)
         self.last_number = self._count("SELECT coalesce(max(number), 0) FROM ids")
-        self._last_flight = self._count("SELECT coalesce(max(id), 0) FROM flights")
+        self.last_flight = self._count("SELECT coalesce(max(id), 0) FROM flights")
         self.pending = self._count("SELECT count(*) FROM deliveries WHERE status = 'pending'")
         self._dead = self._count("SELECT coalesce(sum(length(body)), 0) FROM deliveries WHERE status = 'dead'")
         self._used = self._measure()
@@ -69,7 +69,7 @@ class Store:
         holds back nothing else. Raises `Unavailable` when nothing was written.
         """
         draft = Draft(self._connection, self._recent, self.last_number + 1, self.usage)
-        last_flight = self._last_flight
+        last_flight = self.last_flight
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             journalled = [self._journal(journal, now) for journal in journals]
@@ -77,7 +77,7 @@ class Store:
             draft.write(self._remembered)
             self._connection.execute("COMMIT")
         except BaseException as error:
-            self._last_flight = last_flight
+            self.last_flight = last_flight
             self._roll_back()
             if not isinstance(error, apsw.Error):
                 raise
@@ -116,10 +116,17 @@ class Store:
         self._used = self._measure()
         return len(gone)
 
-    def probe(self) -> None:
-        """Write something that changes nothing, to learn whether the disk takes it. Raises `Unavailable`."""
+    def take_back(self, last_number: int, last_flight: int) -> None:
+        """Remove what a commit that was reported as failed may have left on disk after all.
+
+        Those deliveries were refused and those batches never sent. Also shows that the disk takes
+        writes again. Raises `Unavailable`.
+        """
         try:
             with self._connection:
+                self._connection.execute("DELETE FROM flights WHERE id > ?", (last_flight,))
+                self._connection.execute("DELETE FROM deliveries WHERE number > ?", (last_number,))
+                self._connection.execute("DELETE FROM ids WHERE number > ?", (last_number,))
                 self._connection.pragma("user_version", SCHEMA_VERSION)
         except apsw.Error as error:
             msg = f"the spool could not be written: {error}"
@@ -145,8 +152,8 @@ class Store:
         return Journalled(flights, tuple(one for one in done if one))
 
     def _record_flight(self, flight: Flight) -> Flight:
-        self._last_flight += 1
-        flight = replace(flight, id=self._last_flight)
+        self.last_flight += 1
+        flight = replace(flight, id=self.last_flight)
         self._connection.execute(
             "INSERT INTO flights VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (

@@ -1,0 +1,29 @@
+"""Kafka behind a typed face; aiokafka is imported in this room only."""
+
+from relay.kafka.cluster import Cluster
+from relay.kafka.producer import Producer, partition_of, record_size
+from relay.kafka.values import (
+    Acknowledged,
+    Identity,
+    KafkaUnavailable,
+    Kind,
+    Outcome,
+    Refused,
+    Topic,
+    TopicMissing,
+)
+
+__all__ = [
+    "Acknowledged",
+    "Cluster",
+    "Identity",
+    "KafkaUnavailable",
+    "Kind",
+    "Outcome",
+    "Producer",
+    "Refused",
+    "Topic",
+    "TopicMissing",
+    "partition_of",
+    "record_size",
+]

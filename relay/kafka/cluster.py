@@ -1,0 +1,128 @@
+"""Cluster: what the relay asks Kafka about topics, and where producers come from."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import structlog
+from aiokafka import errors
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError
+from aiokafka.protocol.metadata import MetadataRequest
+
+from relay.kafka.producer import Producer
+from relay.kafka.refusals import refused
+from relay.kafka.security import connection
+from relay.kafka.values import KafkaUnavailable, Topic, TopicMissing
+
+if TYPE_CHECKING:
+    from relay.config import Kafka
+    from relay.kafka.values import Identity
+
+log = structlog.get_logger()
+
+MAX_BATCH_UNKNOWN = 900_000  # bytes, when max.message.bytes may not be asked
+CREATION_WAIT = 10.0  # seconds until a topic that was created can be seen
+CREATION_POLL = 0.1
+
+
+class Cluster:
+    """Kafka as the lanes see it: topics, and producers for them. Every question is bounded in time.
+
+    One admin connection serves all questions; one that failed is replaced, which also cures a client
+    whose broker addresses have all changed (aiokafka#456, #876).
+    """
+
+    def __init__(self, config: Kafka) -> None:
+        """Prepare; nothing is connected before the first question. Raises OSError for unusable certificates."""
+        self._config = config
+        self._connection = connection(config)
+        self._admin: AIOKafkaAdminClient | None = None
+        self._asking = asyncio.Lock()
+
+    async def topic(self, name: str) -> Topic:
+        """Find a topic, creating it when the configuration says so.
+
+        Raises `TopicMissing` when it is not there, `KafkaUnavailable` for everything else.
+        """
+        async with self._asking:
+            try:
+                async with asyncio.timeout(self._config.request_timeout + CREATION_WAIT):
+                    return await self._find(name) or await self._create(name)
+            except (KafkaError, OSError, TimeoutError) as error:
+                await self._hang_up()
+                raise KafkaUnavailable(refused(error).error) from error
+
+    async def open_producer(self, topic: Topic, identity: Identity | None = None) -> Producer:
+        """Open a producer for a topic, under `identity` or a fresh one. Raises `KafkaUnavailable`."""
+        producer = Producer(
+            topic,
+            self._connection,
+            idempotence=self._config.idempotence,
+            delivery_timeout=self._config.delivery_timeout,
+        )
+        await producer.open(identity, self._config.request_timeout)
+        return producer
+
+    async def close(self) -> None:
+        """Hang up."""
+        async with self._asking:
+            await self._hang_up()
+
+    async def _find(self, name: str) -> Topic | None:
+        admin = await self._connected()
+        # Without leave to create, or a broker with auto.create.topics.enable would do so by its own defaults.
+        answer = await admin._send_request(MetadataRequest([name], allow_auto_topic_creation=False))  # noqa: SLF001
+        (found,) = answer.to_object()["topics"]
+        error = errors.for_code(found["error_code"])
+        if error in (errors.UnknownTopicOrPartitionError, errors.InvalidTopicError):
+            return None
+        if error is not errors.NoError and error is not errors.LeaderNotAvailableError:
+            raise error
+        if not found["partitions"]:
+            raise errors.LeaderNotAvailableError
+        return Topic(name, len(found["partitions"]), await self._max_batch(admin, name))
+
+    async def _create(self, name: str) -> Topic:
+        wanted = self._config.topics
+        if not wanted.create:
+            msg = f"topic {name} does not exist; create it, or set kafka.topics.create"
+            raise TopicMissing(msg)
+        # An empty assignment, since aiokafka refuses its own default for a replication factor of -1.
+        topic = NewTopic(name, wanted.partitions, wanted.replication_factor, replica_assignments={})
+        admin = await self._connected()
+        answer = await admin.create_topics([topic])
+        code, text = answer.topic_errors[0][1], (answer.topic_errors[0][2:] or ("",))[0]
+        error = errors.for_code(code)
+        if error is errors.NoError:
+            log.info("topic.created", topic=name, partitions=wanted.partitions)
+        elif error is not errors.TopicAlreadyExistsError:
+            msg = f"topic {name} does not exist and could not be created: {text or refused(error()).error}"
+            raise TopicMissing(msg)
+        while not (found := await self._find(name)):
+            await asyncio.sleep(CREATION_POLL)
+        return found
+
+    async def _max_batch(self, admin: AIOKafkaAdminClient, name: str) -> int:
+        """Ask for max.message.bytes, less a tenth; not every principal may, nor every broker answer."""
+        resource = ConfigResource(ConfigResourceType.TOPIC, name, configs={"max.message.bytes": None})
+        with suppress(KafkaError, IndexError, ValueError, TypeError):
+            (answer,) = await admin.describe_configs([resource])
+            for setting in answer.resources[0][4]:
+                return int(setting[1]) * 9 // 10
+        return MAX_BATCH_UNKNOWN
+
+    async def _connected(self) -> AIOKafkaAdminClient:
+        if self._admin is None:
+            self._admin = AIOKafkaAdminClient(**self._connection)
+            await self._admin.start()
+        return self._admin
+
+    async def _hang_up(self) -> None:
+        if self._admin:
+            with suppress(KafkaError, OSError, TimeoutError):
+                await asyncio.wait_for(self._admin.close(), 1)
+            self._admin = None

@@ -1,0 +1,173 @@
+"""Producer: one aiokafka producer, numbered by us, that can be killed in bounded time."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from aiokafka.partitioner import murmur2
+from aiokafka.producer.transaction_manager import PidAndEpoch
+from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.structs import TopicPartition
+
+from relay.kafka.refusals import refused
+from relay.kafka.values import Acknowledged, Identity, KafkaUnavailable, Kind, Outcome, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from relay.core.model import Record
+    from relay.kafka.security import Connection
+    from relay.kafka.values import Topic
+
+KILL_STEP = 0.5  # seconds for each step of a kill
+SEQUENCE_MAX = 2**30
+
+
+@lru_cache(maxsize=65_536)
+def _key_hash(key: bytes) -> int:
+    """Give Java's positive murmur2, so that keys meet the partitions other producers use (5 us, thus cached)."""
+    return int(murmur2(key)) & 0x7FFFFFFF
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Give the partition of a key, as Java's default partitioner does."""
+    return _key_hash(key) % partitions
+
+
+def record_size(record: Record) -> int:
+    """Give the bytes a record takes in a batch of its own, rounded up."""
+    return int(DefaultRecordBatchBuilder.estimate_size_in_bytes(record.key, record.value, list(record.headers)))
+
+
+class Producer:
+    """Sends batches of one topic to Kafka (acks=all), each numbered so that it can be handed over again.
+
+    The two private attributes of aiokafka that make this possible (`_txn_manager` with its producer
+    id and sequence numbers, `_sender` with its task) are reached here and nowhere else.
+    """
+
+    def __init__(self, topic: Topic, connection: Connection, *, idempotence: bool, delivery_timeout: float) -> None:
+        """Prepare a producer for one topic; `open` connects it. `delivery_timeout` in seconds."""
+        self._topic = topic
+        self._delivery_timeout = delivery_timeout
+        # Our own bound on a batch is below the topic's: aiokafka must never be the one to say full.
+        room = 2 * topic.max_batch + (1 << 20)
+        self._producer = AIOKafkaProducer(
+            **connection,
+            acks="all",
+            enable_idempotence=idempotence,
+            linger_ms=0,
+            max_batch_size=room,
+            max_request_size=room,
+        )
+        self._identity = Identity("", -1, -1)
+
+    @property
+    def identity(self) -> Identity:
+        """The cluster, producer id and epoch under which batches are sent."""
+        return self._identity
+
+    @property
+    def worn(self) -> bool:
+        """Tell whether sequence numbers have come near the end, where aiokafka would wrap them wrongly."""
+        numbers = self._producer._txn_manager._sequence_numbers if self._identity.idempotent else {}  # noqa: SLF001
+        return any(number > SEQUENCE_MAX for number in numbers.values())
+
+    @property
+    def partitions(self) -> int:
+        """The topic's partition count, as the last metadata had it."""
+        return len(self._producer.client.cluster.partitions_for_topic(self._topic.name) or ()) or self._topic.partitions
+
+    async def open(self, identity: Identity | None, timeout: float) -> None:  # noqa: ASYNC109 - start() needs a bound
+        """Connect, and take `identity`, or one the broker gives. Raises `KafkaUnavailable`, having left nothing open."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._producer.start()
+                await self._producer.partitions_for(self._topic.name)
+                cluster = await self._cluster_id()
+        except (KafkaError, OSError, TimeoutError) as error:
+            await self.kill()
+            raise KafkaUnavailable(refused(error).error) from error
+        except BaseException:
+            await self.kill()
+            raise
+        manager = self._producer._txn_manager  # noqa: SLF001
+        if manager and identity:
+            manager._pid_and_epoch = PidAndEpoch(identity.producer_id, identity.producer_epoch)  # noqa: SLF001
+        self._identity = Identity(
+            cluster, manager.producer_id if manager else -1, manager.producer_epoch if manager else -1
+        )
+
+    def next_sequence(self, partition: int) -> int:
+        """Give the sequence number that the next batch to this partition will start with."""
+        manager = self._producer._txn_manager  # noqa: SLF001
+        return int(manager.sequence_number(TopicPartition(self._topic.name, partition))) if manager else 0
+
+    def rewind(self, partition: int, base_sequence: int) -> None:
+        """Let the next batch to this partition start with a sequence number of the past."""
+        manager = self._producer._txn_manager  # noqa: SLF001
+        if manager:
+            manager._sequence_numbers[TopicPartition(self._topic.name, partition)] = base_sequence  # noqa: SLF001
+
+    async def send(self, batches: Mapping[int, Sequence[Record]]) -> dict[int, Outcome]:
+        """Send one batch to each partition named, and wait for all of them, `delivery_timeout` at most.
+
+        The records' timestamps are the time of sending: brokers forget producers by them. A batch that
+        was not answered in time is curable, and may be in Kafka.
+        """
+        futures: dict[int, asyncio.Future[Outcome]] = {
+            partition: asyncio.ensure_future(self._send_one(partition, records))
+            for partition, records in batches.items()
+        }
+        try:
+            await asyncio.wait(futures.values(), timeout=self._delivery_timeout)
+            return {partition: _outcome(future, self._delivery_timeout) for partition, future in futures.items()}
+        finally:
+            for future in futures.values():
+                future.cancel()
+
+    async def kill(self) -> None:
+        """Leave at once, whatever the cluster does: about a second at most.
+
+        Nothing is flushed: what was not acknowledged is in a flight. `stop()` would hang as long as
+        the cluster is away (aiokafka#1101, #1039). The first cancel of the sender's task is swallowed.
+        """
+        self._producer._closed = True  # noqa: SLF001
+        sender = self._producer._sender.sender_task  # noqa: SLF001
+        for _ in range(2):
+            if sender and not sender.done():
+                sender.cancel()
+                await asyncio.wait([sender], timeout=KILL_STEP / 2)
+        with suppress(TimeoutError, KafkaError, OSError):
+            await asyncio.wait_for(self._producer.client.close(), KILL_STEP)
+
+    async def _send_one(self, partition: int, records: Sequence[Record]) -> Outcome:
+        batch = self._producer.create_batch()
+        for record in records:
+            added = batch.append(key=record.key, value=record.value, timestamp=None, headers=list(record.headers))
+            if added is None:
+                return Refused(Kind.CONTENT, "batch larger than the producer's room")
+        batch.close()
+        try:
+            future = await self._producer.send_batch(batch, self._topic.name, partition=partition)
+            offset = (await future).offset
+        except (KafkaError, OSError, AssertionError) as error:  # AssertionError: the partition is gone
+            return refused(error)
+        return Acknowledged(offset if offset >= 0 else None)
+
+    async def _cluster_id(self) -> str:
+        client = self._producer.client
+        answer = await client.send(client.get_random_node(), MetadataRequest([]))
+        return str(getattr(answer, "cluster_id", None) or "")
+
+
+def _outcome(future: asyncio.Future[Outcome], timeout: float) -> Outcome:
+    if future.done():
+        return future.result()
+    return Refused(Kind.CURABLE, f"no answer within {timeout:g} s; the records may be in Kafka")
