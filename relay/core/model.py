@@ -114,6 +114,9 @@ class Template(Protocol):
     def literal(self) -> str | None:
         """The whole text when it has no placeholder, else None."""
 
+    def fill(self, event: Event) -> str | None:
+        """Give the text for an event, or None when it has nothing to fill it with; total."""
+
 
 @dataclass(frozen=True, slots=True)
 class Route:

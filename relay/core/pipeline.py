@@ -1,0 +1,52 @@
+"""The pipeline: a delivery to its event and records. Pure, so that it gives the same after a restart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from relay.core import cloudevents, syskit
+from relay.core.errors import Undeliverable
+from relay.core.model import Processed
+from relay.core.routing import Unrouted, route
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from relay.core.model import Delivery, Envelope, Record, Route, Source
+
+
+def process(delivery: Delivery, source: Source, routes: Sequence[Route], envelope: Envelope) -> Processed:
+    """Parse, route and encode one delivery.
+
+    Records are in the order of the rules that gave them, one for each topic.
+
+    Raises Undeliverable, and nothing else: malformed, unroutable, illegal_topic.
+    """
+    event = syskit.parse(delivery, source)
+    dedupe_id = syskit.dedupe_id(delivery, source, event.id)
+    fingerprint = syskit.fingerprint(event)
+    try:
+        routed = route(event, routes)
+    except Unrouted as error:
+        raise Undeliverable(
+            error.reason,
+            error.detail,
+            event_id=event.id,
+            dedupe_id=dedupe_id,
+            fingerprint=fingerprint,
+            event_type=event.type,
+        ) from error
+    records = tuple(
+        cloudevents.encode(event, source, envelope, topic, key, delivery.traceparent) for topic, key in routed.targets
+    )
+    return Processed(event, records, routed.matched, routed.dropped_by, dedupe_id, fingerprint)
+
+
+def encode_for(delivery: Delivery, source: Source, envelope: Envelope, topic: str, key: bytes) -> Record:
+    """Build one record anew with a topic and a key as journalled, whatever the rules say by now.
+
+    For a topic and key that `process` gave with the same source and envelope, the record is the
+    same, byte for byte. Raises Undeliverable (malformed) if the delivery cannot be read.
+    """
+    event = syskit.parse(delivery, source)
+    return cloudevents.encode(event, source, envelope, topic, key.decode(errors="replace"), delivery.traceparent)

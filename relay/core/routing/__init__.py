@@ -1,0 +1,18 @@
+"""Which topics an event goes to, and under which key.
+
+Rules are read in order. The first that matches wins, unless it says `continue`; a rule that drops
+ends the search, and what earlier rules gave stays. Everything is compiled when the configuration is
+read, so that an event meets no rule that could still be wrong.
+
+    rule        a rule of the configuration -> `Route`, or `RuleError` with the place of the fault
+    predicate   the conditions of a rule
+    template    the texts with placeholders: topics and keys
+    path        the places in an event that both can name
+    search      an event and the routes -> `Routed`
+"""
+
+from relay.core.routing.fault import RuleError
+from relay.core.routing.rule import compile_route, unreachable
+from relay.core.routing.search import Routed, Unrouted, route
+
+__all__ = ["Routed", "RuleError", "Unrouted", "compile_route", "route", "unreachable"]

@@ -1,0 +1,195 @@
+"""Syskit Point's JSON, read into an event.
+
+Around `content` stand `type`, `meta.idempotencyKey` and `meta.timeStamp`. The first two and the
+content are required. `content` may be any JSON value, or a string that holds one. Whatever else is
+there, documented or not, is left alone.
+
+The content is parsed once, for rules and templates; what is published is its bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from relay.core.errors import Reason, Rejected, Undeliverable
+from relay.core.members import deeper_than, repeats_key
+from relay.core.model import Event, Signs
+from relay.core.signature import message_of
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
+    from relay.core.model import Delivery, Source
+
+MAX_DEPTH = 64
+"""How deep arrays and objects may stand within one another; no documented delivery passes 2."""
+
+MAX_ID = 1024
+"""How many characters a readable id may have; the documented ones have 36."""
+
+_TIME = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,32})?([Zz]|[+-][0-9]{2}:[0-9]{2})?",
+)
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ABSENT = msgspec.Raw(b"null")
+_UNREADABLE = (ValueError, RecursionError)
+
+
+def parse(delivery: Delivery, source: Source) -> Event:
+    """Read an event out of an authentic delivery.
+
+    No text of the event holds a lone surrogate, so each of them has UTF-8. Without a readable id
+    the event's id is `sha256:<body>`.
+
+    Raises Undeliverable (malformed) for what is not JSON, or has no string `type`, no string
+    `meta.idempotencyKey`, no `content`, or a key twice at the top level or in `meta`.
+    """
+    try:
+        top, meta = _read(delivery.body)
+        kind, event_id, stamp = (
+            _text(members.get(name)) for members, name in ((top, "type"), (meta, "idempotencyKey"), (meta, "timeStamp"))
+        )
+    except _UNREADABLE as error:
+        raise _malformed(delivery, source, f"not readable as JSON: {error}") from error
+    if event_id is not None and len(event_id) > MAX_ID:
+        event_id = None
+    if kind is None:
+        raise _malformed(delivery, source, "type is not a text", event_id)
+    if event_id is None:
+        raise _malformed(delivery, source, "meta.idempotencyKey is not a text of 1 to 1024 characters", None, kind)
+    if "content" not in top:
+        raise _malformed(delivery, source, "content is missing", event_id, kind)
+    try:
+        data, content = _content(bytes(top["content"]))
+    except _UNREADABLE as error:
+        raise _malformed(delivery, source, f"content is not readable as JSON: {error}", event_id, kind) from error
+    return Event(
+        id=event_id,
+        source=source.name,
+        type=kind,
+        subject=_subject(content),
+        time=_time(stamp, source.time_zone),
+        data=data,
+        content=content,
+        correlation_id=_correlation_id(content),
+    )
+
+
+def dedupe_id(delivery: Delivery, source: Source, event_id: str | None) -> str:
+    """Give what a repeat of this delivery is recognised by.
+
+    It is the id, which the signature covers, or `sha256:` of the signed bytes where it does not or
+    where there is none.
+    """
+    if source.signs is Signs.CONTENT:
+        try:
+            return _hash_name(message_of(Signs.CONTENT, delivery.body))
+        except Rejected:  # kept from when the source signed its bodies
+            return _hash_name(delivery.body)
+    return event_id or _hash_name(delivery.body)
+
+
+def fingerprint(event: Event) -> bytes:
+    """Give 16 bytes that two deliveries of one id share exactly when type and data are the same."""
+    return _fingerprint(event.type.encode(), event.data)
+
+
+def _fingerprint(kind: bytes, data: bytes) -> bytes:
+    # The length in front tells where the type ends, whatever bytes it holds.
+    return hashlib.sha256(len(kind).to_bytes(8, "big") + kind + data).digest()[:16]
+
+
+def _malformed(
+    delivery: Delivery,
+    source: Source,
+    detail: str,
+    event_id: str | None = None,
+    kind: str | None = None,
+) -> Undeliverable:
+    return Undeliverable(
+        Reason.MALFORMED,
+        detail,
+        event_id=event_id or _hash_name(delivery.body),
+        dedupe_id=dedupe_id(delivery, source, event_id),
+        fingerprint=_fingerprint(b"", delivery.body),  # an empty type is none an event can have
+        event_type=kind,
+    )
+
+
+def _read(body: bytes) -> tuple[dict[str, msgspec.Raw], dict[str, msgspec.Raw]]:
+    """Give the members of the top level and those of `meta`, none if that is not an object."""
+    body.decode()  # msgspec does not check the text it skips
+    if deeper_than(body, MAX_DEPTH):
+        raise ValueError(f"more than {MAX_DEPTH} levels deep")
+    top = _MEMBERS.decode(body)
+    if repeats_key(body, top):
+        raise ValueError("a key stands twice at the top level")
+    raw = bytes(top.get("meta", _ABSENT))
+    if not raw.startswith(b"{"):
+        return top, {}
+    meta = _MEMBERS.decode(raw)
+    if repeats_key(raw, meta):
+        raise ValueError("a key stands twice in meta")
+    return top, meta
+
+
+def _content(raw: bytes) -> tuple[bytes, object]:
+    content: object = msgspec.json.decode(raw)
+    if isinstance(content, str):
+        text = content.encode()
+        try:
+            if not deeper_than(text, MAX_DEPTH):
+                return text, msgspec.json.decode(text)
+        except _UNREADABLE:
+            pass  # a string that is not JSON stays a string
+    return raw, content
+
+
+def _text(raw: msgspec.Raw | None) -> str | None:
+    """Give the text that a member holds, if it is one and not empty. Raises ValueError if no UTF-8 can hold it."""
+    if raw is None or not bytes(raw).startswith(b'"'):
+        return None
+    return msgspec.json.decode(raw, type=str) or None
+
+
+def _subject(content: object) -> str | None:
+    if not isinstance(content, dict):
+        return None
+    kind, name = _named(content, "type"), _named(content, "name")
+    return f"{kind}/{name}" if kind or name else None
+
+
+def _correlation_id(content: object) -> str | None:
+    if not isinstance(content, dict):
+        return None
+    # The vendor's page once writes the key with a space at its end.
+    return _named(content, "correlationId") or _named(content, "correlationId ") or None
+
+
+def _named(content: dict[str, object], name: str) -> str:
+    value = content.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _time(stamp: str | None, zone: tzinfo) -> str | None:
+    """Put the sender's time into UTC as RFC 3339 has it; the fraction stays digit for digit."""
+    shape = _TIME.fullmatch(stamp) if stamp is not None else None
+    if shape is None:
+        return None
+    date, clock, fraction, offset = shape.groups(default="")
+    try:
+        time = datetime.fromisoformat(f"{date}T{clock}{offset.upper()}")
+        if not offset:
+            time = time.replace(tzinfo=zone)
+        return f"{time.astimezone(UTC).isoformat()[:19]}{fraction}Z"
+    except (ValueError, OverflowError):  # no such day or hour, or a year that UTC moves out of 1 to 9999
+        return None
+
+
+def _hash_name(signed: bytes) -> str:
+    return f"sha256:{hashlib.sha256(signed).hexdigest()}"
