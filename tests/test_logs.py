@@ -157,7 +157,9 @@ def test_no_color_is_honoured() -> None:
 def test_a_terminal_obeys_nothing_a_sender_wrote() -> None:
     """Control characters and line ends in a value are shown, not obeyed."""
     stream = configured(form="console")
-    structlog.get_logger().info("delivery.published", id="x\x1b[2J\nrelay.stopped", rules=["\x07", {"\x1b": "\r"}])
+    structlog.get_logger().info(
+        "delivery.published", id="x\x1b[2J", reason="y\nrelay.stopped", rules=["\x07", {"\x1b": "\r"}]
+    )
     assert stream.getvalue().count(b"\n") == 1
     assert not set(stream.getvalue()) & {0x1B, 0x07, 0x0D}
 

@@ -18,6 +18,7 @@ MAX_TEXT = 1024
 MAX_TRACEBACK = 16_384
 MAX_ITEMS = 100
 MAX_DEPTH = 4
+PLAIN = frozenset({int, float, bool, type(None)})
 
 
 def redact(_logger: WrappedLogger, _level: str, event: EventDict) -> EventDict:
@@ -26,18 +27,18 @@ def redact(_logger: WrappedLogger, _level: str, event: EventDict) -> EventDict:
         kind = type(value)
         if name.lower() in MASKED:
             event[name] = MASK
-        elif name == "exception":
-            event[name] = str(value)[-MAX_TRACEBACK:]
         elif kind is str:
             if len(value) > MAX_TEXT:
-                event[name] = _cut(value)
-        elif kind is not int and kind is not float:
+                event[name] = value[-MAX_TRACEBACK:] if name == "exception" else _cut(value)
+        elif kind not in PLAIN:
             event[name] = safe(value)
     return event
 
 
 def safe(value: object, depth: int = 0) -> object:
     """Give the value as texts, numbers, truths, lists and mappings of bounded size, with secrets masked."""
+    if type(value) is str:
+        return _cut(value)
     match value:
         case None | bool() | int() | float():
             return value
