@@ -85,7 +85,7 @@ class Producer:
         return len(self._producer.client.cluster.partitions_for_topic(self._topic.name) or ()) or self._topic.partitions
 
     async def open(self, identity: Identity | None, timeout: float) -> None:  # noqa: ASYNC109 - start() needs a bound
-        """Connect, and take `identity`, or one the broker gives. Raises `KafkaUnavailable`, having left nothing open."""
+        """Connect, and take `identity`, or one the broker gives. Raises `KafkaUnavailable`, leaving nothing open."""
         try:
             async with asyncio.timeout(timeout):
                 await self._producer.start()

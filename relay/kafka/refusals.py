@@ -12,7 +12,7 @@ from aiokafka import errors
 from relay.kafka.values import Kind, Refused
 
 
-class InvalidRecordError(errors.BrokerResponseError):  # type: ignore[misc] - aiokafka has no types
+class InvalidRecordError(errors.BrokerResponseError):  # type: ignore[misc]  # aiokafka has no types
     """INVALID_RECORD, which aiokafka 0.14 does not know and would give as UnknownError (-1).
 
     Brokers say it of a record that a compacted topic, or a schema they check, does not admit.
@@ -43,6 +43,7 @@ FORGOTTEN = frozenset(
         errors.InvalidProducerIdMapping,
     }
 )
+
 
 def refused(error: BaseException) -> Refused:
     """Say what an error of sending means. What is in no table is curable: nothing is lost by waiting."""

@@ -12,7 +12,8 @@ import apsw
 import structlog
 
 from relay.core.errors import Unavailable
-from relay.spool.file import Lock, connect_keeper
+from relay.spool.file import Lock
+from relay.spool.keeper import Keeper
 from relay.spool.reader import Reader
 from relay.spool.store import Store
 
@@ -42,8 +43,6 @@ class _Write:
     answer: asyncio.Future[Journalled]
 
 
-CHECKPOINT_FRAMES = 1_000
-LOG_FRAMES_MAX = 16_384  # 64 MiB of write-ahead log
 SWEEP_INTERVAL = 60.0
 PROBE_INTERVAL = 1.0
 
@@ -65,11 +64,10 @@ class Spool:
         self._appends: list[_Append] = []
         self._writes: list[_Write] = []
         self._committing: asyncio.Task[None] | None = None
-        self._checkpointing: asyncio.Future[None] | None = None
         self._tending: asyncio.Task[None] | None = None
         self._writer = ThreadPoolExecutor(1, "spool-writer")
         self._reading = ThreadPoolExecutor(1, "spool-reader")
-        self._keeping = ThreadPoolExecutor(1, "spool-keeper")
+        self._keeper = Keeper(path)
         self.fault: str | None = None
 
     async def __aenter__(self) -> Self:
@@ -77,7 +75,7 @@ class Spool:
         self._lock = Lock(self._path)
         self._store = await self._in(self._writer, self._open_store)
         self._reader = await self._in(self._reading, lambda: Reader(self._path))
-        self._keeper = await self._in(self._keeping, lambda: connect_keeper(self._path))
+        await self._keeper.open()
         self._tending = asyncio.create_task(self._tend())
         log.info("spool.opened", path=str(self._path), pending=self.pending, bytes=self.usage.used)
         return self
@@ -88,12 +86,10 @@ class Spool:
             self._tending.cancel()
         while self._committing:
             await asyncio.wait([self._committing])
-        if self._checkpointing:
-            await asyncio.wait([self._checkpointing])
         await self._in(self._reading, self._reader.close)
-        await self._in(self._keeping, self._keeper.close)
+        await self._keeper.close()
         await self._in(self._writer, self._store.close)
-        for executor in (self._writer, self._reading, self._keeping):
+        for executor in (self._writer, self._reading):
             executor.shutdown()
         self._lock.close()
 
@@ -153,7 +149,11 @@ class Spool:
         return await self._in(self._reading, self._reader.flights)
 
     def _open_store(self) -> Store:
-        return Store(self._path, max_size=self._max_size, remembered=self._remembered)
+        try:
+            return Store(self._path, max_size=self._max_size, remembered=self._remembered)
+        except (apsw.Error, OSError) as error:
+            msg = f"the spool {self._path} cannot be opened: {error}"
+            raise Unavailable(msg) from error
 
     def _wake(self) -> None:
         if self._committing is None:
@@ -193,23 +193,8 @@ class Spool:
             _tell(append.answer, result)
         for write, done in zip(writes, journalled, strict=True):
             _tell(write.answer, done)
-        await self._keep_log_short()
-
-    async def _keep_log_short(self) -> None:
-        """Checkpoint beside the writer; in its place only when the log has grown out of bounds."""
-        frames = self._store.log_frames
-        if frames > LOG_FRAMES_MAX:
+        if self._keeper.overrun(self._store.log_frames):
             await self._in(self._writer, self._store.bound_log)
-        elif frames > CHECKPOINT_FRAMES and (self._checkpointing is None or self._checkpointing.done()):
-            self._checkpointing = self._in(self._keeping, self._checkpoint)
-
-    def _checkpoint(self) -> None:
-        try:
-            self._keeper.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-        except apsw.BusyError:
-            return  # a later one will find the way free
-        except apsw.Error as error:
-            log.warning("spool.failed", path=str(self._path), error=str(error), during="checkpoint")
 
     async def _tend(self) -> None:
         """Sweep from time to time, and while the disk refuses to write, ask it again."""
@@ -238,7 +223,9 @@ class Spool:
         """Open the file anew, as of the last commit that succeeded: failed pages are never tried again."""
         number, flight = self._store.last_number, self._store.last_flight
         self._store.close()
-        self._open_store().take_back(number, flight)
+        store = self._open_store()
+        store.take_back(number, flight)
+        store.close()
         self._store = self._open_store()
 
     def _fail(self, error: Exception) -> None:

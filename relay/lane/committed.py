@@ -1,0 +1,102 @@
+"""Committed: a delivery that is on disk and on its way, as the lanes see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from relay.core.model import Placed, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from relay.core.errors import Reason
+    from relay.core.model import Record
+
+OBJECT_BYTES = 1_000  # what a committed delivery takes beside its records' keys and values, measured and rounded up
+
+
+class Committed:
+    """A delivery with the records it has still to publish, and what became of them so far.
+
+    `topics` names all topics of the delivery, also those whose records were settled before this
+    value was made. `on_acknowledged` is called once, when no record is left to wait for.
+    """
+
+    __slots__ = (
+        "_open", "answered", "event_id", "number", "on_acknowledged", "placed", "reason", "received_at", "records",
+        "routes", "source", "topics", "type",
+    )  # fmt: skip
+
+    def __init__(  # noqa: PLR0913 - one value, each field by keyword
+        self,
+        *,
+        number: int,
+        source: str,
+        event_id: str,
+        type: str,  # noqa: A002 - the word of CloudEvents
+        routes: tuple[str, ...],
+        received_at: float,
+        records: tuple[Record, ...],
+        topics: tuple[str, ...],
+    ) -> None:
+        """Start with every record still to be acknowledged."""
+        self.number = number
+        self.source = source
+        self.event_id = event_id
+        self.type = type
+        self.routes = routes
+        self.received_at = received_at
+        self.records = records
+        self.topics = topics
+        self.placed: list[Placed] = []
+        self.reason: Reason | None = None
+        self.answered: str | None = None
+        self.on_acknowledged: list[Callable[[], None]] = []
+        self._open = len(records)
+
+    @property
+    def size(self) -> int:
+        """The bytes it takes in memory, about."""
+        return OBJECT_BYTES + sum(len(record.key) + len(record.value) for record in self.records)
+
+    @property
+    def acknowledged(self) -> bool:
+        """Tell whether every record has come to its end."""
+        return self._open == 0
+
+    @property
+    def status(self) -> Status:
+        """Pending while a record is, else dead if one is, else published."""
+        if self._open:
+            return Status.PENDING
+        return Status.DEAD if self.reason else Status.PUBLISHED
+
+    def place(self, placed: Placed) -> None:
+        """Note that a record is in Kafka."""
+        self.placed.append(placed)
+        self._close_one()
+
+    def bury(self, reason: Reason) -> None:
+        """Note that a record will never be in Kafka."""
+        self.reason = reason
+        self._close_one()
+
+    def _close_one(self) -> None:
+        self._open -= 1
+        if not self._open:
+            for wake in self.on_acknowledged:
+                wake()
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One record on its way through a lane, with the delivery it belongs to."""
+
+    committed: Committed
+    record: Record
+
+    @property
+    def number(self) -> int:
+        """The number of its delivery."""
+        return self.committed.number

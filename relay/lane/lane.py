@@ -1,0 +1,172 @@
+"""Lane: one topic's way into Kafka, crash-only.
+
+    while running:
+        recover()      every flight of this lane: hand it over again, settle it
+        publish()      until something breaks, or nothing is left to do
+
+There is one way to recover, and a process start, a stuck producer and a failed batch all use it.
+A batch is journalled as a flight before it is sent: no flight row, no send. What was acknowledged is
+settled in the commit that journals the next flights, so the journal costs no commit of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+import structlog
+
+from relay.core.errors import Reason, Unavailable
+from relay.kafka import Acknowledged, KafkaUnavailable, TopicMissing, record_size
+from relay.lane.batch import by_partition, flights_of
+from relay.lane.logbook import Logbook
+from relay.lane.recovery import Recovery
+from relay.metrics import LaneState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from relay.kafka import Topic
+    from relay.lane.batch import Batch
+    from relay.lane.committed import Item
+    from relay.lane.ports import Cursor, Neighbours, Producer
+
+log = structlog.get_logger()
+
+ROUND_BYTES = 1 << 20
+TURN = 1.0  # seconds a lane may keep its producer while another waits for one
+BACKOFF_FIRST, BACKOFF_MAX = 0.1, 5.0
+
+
+class Lane:
+    """Publishes one topic's records in order of acceptance, each once; one batch in flight a partition.
+
+    It never gives up: what can be cured is waited for, and told in `state`, `trouble` and `since`;
+    what cannot is buried with its reason, and those behind it go on.
+    """
+
+    def __init__(self, topic: str, cursor: Cursor, neighbours: Neighbours, flights: Sequence[Batch] = ()) -> None:
+        """Prepare the lane; `flights` are those that an earlier process left."""
+        self.topic = topic
+        self.cursor = cursor
+        self.trouble: str | None = None
+        self.since = time.time()
+        self._neighbours = neighbours
+        self._logbook = Logbook(topic, neighbours, flights)
+        self._recovery = Recovery(topic, self._logbook, neighbours)
+        self._recovering = bool(flights)
+        self._failures = 0
+
+    @property
+    def state(self) -> LaneState:
+        """How the lane stands; an answer waits for `READY` lanes only."""
+        if self.trouble:
+            return LaneState.WAITING
+        if self._recovering:
+            return LaneState.RECOVERING
+        return LaneState.BEHIND if self.cursor.behind else LaneState.READY
+
+    @property
+    def flights(self) -> Sequence[Batch]:
+        """The batches that were journalled, and are not known to be in Kafka."""
+        return self._logbook.aloft
+
+    async def run(self) -> None:
+        """Recover and publish until the lane has been idle for a while; what breaks is waited out."""
+        while True:
+            try:
+                async with self._neighbours.permits.one():
+                    await self._recover()
+                    if await self._publish():
+                        return
+            except Unavailable as error:
+                self._fail(error)
+                await asyncio.sleep(self._backoff())
+
+    async def settle(self) -> None:
+        """Write down what was acknowledged since the last commit. Raises `Unavailable`, and then keeps it."""
+        await self._logbook.settle()
+
+    async def _recover(self) -> None:
+        """Bring every flight that is not acknowledged to its end."""
+        await self._logbook.settle()
+        if not self._logbook.aloft:
+            return
+        self._recovering = True
+        self._neighbours.metrics.lane_recovered(self.topic)
+        log.info("lane.recovering", topic=self.topic, flights=len(self._logbook.aloft))
+        await self._recovery.run()
+        self._recovering = False
+        log.info("lane.recovered", topic=self.topic)
+
+    async def _publish(self) -> bool:
+        """Send round after round. True when idle for so long that the producer was closed, False to give way."""
+        topic = await self._neighbours.kafka.topic(self.topic)
+        producer = await self._neighbours.kafka.open_producer(topic)
+        opened = time.monotonic()
+        try:
+            while items := await self._next(topic):
+                await self._send(producer, topic, items)
+                if producer.worn or (self._neighbours.permits.wanted and time.monotonic() - opened > TURN):
+                    return False
+            return True
+        finally:
+            await producer.kill()
+
+    async def _next(self, topic: Topic) -> Sequence[Item]:
+        """Take what waits, else settle at once and wait; nothing when idle for too long."""
+        limit = min(topic.max_batch, ROUND_BYTES)
+        while not (items := await self.cursor.peek(limit)):
+            self._heal()
+            await self._logbook.settle()
+            if not await self.cursor.wait(self._neighbours.idle_timeout):
+                return ()
+        return items
+
+    async def _send(self, producer: Producer, topic: Topic, items: Sequence[Item]) -> None:
+        """Journal one round, a batch for each partition; send it; note what was acknowledged."""
+        fitting = list(takewhile(lambda item: record_size(item.record) <= topic.max_batch, items))
+        if not fitting:
+            self._logbook.bury(items[0], Reason.TOO_LARGE, f"topic {topic.name} takes {topic.max_batch} bytes at most")
+            self.cursor.advance(items[0].number)
+            return
+        groups = by_partition(fitting, producer.partitions)
+        sequences = {partition: producer.next_sequence(partition) for partition in groups}
+        flights = flights_of(self.topic, groups.items(), producer.identity, sequences)
+        batches = await self._logbook.write(flights)
+        self.cursor.advance(fitting[-1].number)
+        outcomes = await producer.send({batch.partition: batch.records for batch in batches})
+        broken = None
+        for batch in batches:
+            outcome = outcomes[batch.partition]
+            if isinstance(outcome, Acknowledged):
+                self._logbook.land(batch, outcome.base_offset)
+            else:
+                broken = outcome
+        if broken:
+            raise KafkaUnavailable(broken.error)
+        self._heal()
+
+    def _fail(self, error: Unavailable) -> None:
+        """Say what is wrong, once for each trouble, and since when."""
+        if self.trouble is None:
+            self.since = time.time()
+        if self.trouble != str(error):
+            event = "topic.missing" if isinstance(error, TopicMissing) else "lane.failed"
+            log.error(event, topic=self.topic, error=str(error), flights=len(self._logbook.aloft))
+        self.trouble = str(error)
+        self._failures += 1
+
+    def _heal(self) -> None:
+        if self.trouble:
+            log.info("lane.healed", topic=self.topic, seconds=round(time.time() - self.since, 3))
+            self.trouble = None
+            self.since = time.time()
+        self._failures = 0
+
+    def _backoff(self) -> float:
+        """Give full jitter: lanes that failed together do not return together."""
+        return random.uniform(0, min(BACKOFF_MAX, BACKOFF_FIRST * 2 ** min(self._failures, 16)))  # noqa: S311 - no secret

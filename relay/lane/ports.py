@@ -1,0 +1,96 @@
+"""What a lane needs of its neighbours. Real Kafka and the tests' fake pass one contract suite."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from relay.core.model import Record
+    from relay.kafka import Identity, Outcome, Topic
+    from relay.lane.committed import Committed, Item
+    from relay.lane.permits import Permits
+    from relay.metrics import Metrics
+    from relay.spool import Done, Journal, Journalled
+
+
+class Producer(Protocol):
+    """A numbered way into one topic; see `relay.kafka.Producer`."""
+
+    @property
+    def identity(self) -> Identity:
+        """Under which id batches are numbered."""
+
+    @property
+    def worn(self) -> bool:
+        """Whether a fresh producer must be taken before the next batch."""
+
+    @property
+    def partitions(self) -> int:
+        """The topic's partition count as known now."""
+
+    def next_sequence(self, partition: int) -> int:
+        """Give the base sequence of the next batch."""
+
+    def rewind(self, partition: int, base_sequence: int) -> None:
+        """Let the next batch start with a sequence of the past."""
+
+    async def send(self, batches: Mapping[int, Sequence[Record]]) -> dict[int, Outcome]:
+        """Send one batch a partition; say what became of each."""
+
+    async def kill(self) -> None:
+        """Leave at once, in bounded time."""
+
+
+class Kafka(Protocol):
+    """Topics and producers; see `relay.kafka.Cluster`."""
+
+    async def topic(self, name: str) -> Topic:
+        """Find or create a topic. Raises `KafkaUnavailable`."""
+
+    async def open_producer(self, topic: Topic, identity: Identity | None = None) -> Producer:
+        """Open a producer, under an identity of the past or a fresh one. Raises `KafkaUnavailable`."""
+
+
+class Journals(Protocol):
+    """Where a lane writes; see `relay.spool.Spool`."""
+
+    async def write(self, journal: Journal) -> Journalled:
+        """Write in one durable commit. Raises `Unavailable`."""
+
+
+class Cursor(Protocol):
+    """A lane's place in the order of acceptance; see `relay.forwarder`."""
+
+    @property
+    def behind(self) -> bool:
+        """Whether the next records have to be read from the spool."""
+
+    async def peek(self, max_bytes: int) -> Sequence[Item]:
+        """Give the next records in order, without moving; none when there are none. Raises `Unavailable`."""
+
+    def advance(self, number: int) -> None:
+        """Move past a delivery: what was given up to it is journalled."""
+
+    async def wait(self, timeout: float) -> bool:  # noqa: ASYNC109 - the answer is a value, not an error
+        """Wait for a record; False when none came in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """What all lanes share.
+
+    `on_done` hears of the deliveries that came to their end in a commit of a lane, with those the
+    lane knew by number. `producer_memory` is how long a broker is trusted to remember a producer, and
+    `idle_timeout` how long an idle producer stays open, both in seconds.
+    """
+
+    kafka: Kafka
+    journals: Journals
+    permits: Permits
+    metrics: Metrics
+    on_done: Callable[[Sequence[Done], Mapping[int, Committed]], None]
+    producer_memory: float
+    idle_timeout: float

@@ -1,0 +1,143 @@
+"""Recovery: handing over again the flights that are not acknowledged."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import structlog
+
+from relay.core.errors import Reason
+from relay.kafka import Acknowledged, KafkaUnavailable, Kind
+from relay.lane.batch import by_partition, flights_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from relay.kafka import Identity, Refused, Topic
+    from relay.lane.batch import Batch
+    from relay.lane.committed import Item
+    from relay.lane.logbook import Logbook
+    from relay.lane.ports import Neighbours, Producer
+
+log = structlog.get_logger()
+
+
+class Recovery:
+    """Brings a lane's flights to an end, each record once as far as the broker remembers.
+
+    A flight is handed over under the id, epoch and base sequence it was journalled with, and with
+    exactly its records: the broker recognises what it has. Where it cannot (a memory too old, another
+    cluster, a partition that is gone), the records are counted as possible duplicates. An id of the
+    past carries nothing but the batch journalled under it; a fresh id is a new flight, durable before
+    it is sent.
+    """
+
+    def __init__(self, topic: str, logbook: Logbook, neighbours: Neighbours) -> None:
+        """Prepare for one lane."""
+        self._name = topic
+        self._logbook = logbook
+        self._neighbours = neighbours
+        self._doubted: set[int] = set()
+
+    async def run(self) -> None:
+        """Return when no flight is left. Raises `Unavailable`; what is left then is still journalled."""
+        while self._logbook.aloft:
+            await self._hand_over()
+            await self._logbook.settle()
+
+    async def _hand_over(self) -> None:
+        """Hand over the flights of one identity, one a partition, and act on each answer."""
+        topic = await self._neighbours.kafka.topic(self._name)
+        identity = self._logbook.aloft[0].identity
+        group = _first_by_partition(batch for batch in self._logbook.aloft if batch.identity == identity)
+        producer = await self._neighbours.kafka.open_producer(topic, identity if identity.idempotent else None)
+        try:
+            lost = [batch for batch in group if not self._can_repeat(batch, producer.identity, topic)]
+            refusals = await self._send(producer, [batch for batch in group if batch not in lost])
+        finally:
+            await producer.kill()
+        forgotten = lost + [batch for batch, refused in refusals if refused.kind is Kind.FORGOTTEN]
+        if forgotten:
+            self._doubt(forgotten, "the broker does not know these batches any more")
+            await self._rebook(topic, forgotten, [group for batch in forgotten for group in _groups(batch, topic)])
+        for batch, refused in refusals:
+            if refused.kind is Kind.CONTENT:
+                await self._halve(topic, batch, refused)
+        for _, refused in refusals:
+            if refused.kind is Kind.CURABLE:
+                raise KafkaUnavailable(refused.error)
+
+    def _can_repeat(self, batch: Batch, identity: Identity, topic: Topic) -> bool:
+        """Tell whether a batch may be handed over as it was journalled; count those the broker may have forgotten."""
+        flight, now = batch.flight, time.time()
+        whole = len(batch.items) == len(flight.items)
+        if flight.cluster != identity.cluster or flight.partition >= topic.partitions or not whole:
+            return False
+        if not batch.identity.idempotent or not identity.idempotent:
+            self._doubt([batch], "sent without idempotence")
+        elif not now - self._neighbours.producer_memory <= flight.sent_at <= now:
+            self._doubt([batch], "older than kafka.producer_memory, or from the future")
+        return True
+
+    async def _send(self, producer: Producer, batches: Sequence[Batch]) -> list[tuple[Batch, Refused]]:
+        """Send batches under their own numbers; land those acknowledged, give the others."""
+        if not batches:
+            return []
+        for batch in batches:
+            producer.rewind(batch.partition, batch.flight.base_sequence)
+        outcomes = await producer.send({batch.partition: batch.records for batch in batches})
+        refusals = []
+        for batch in batches:
+            outcome = outcomes[batch.partition]
+            if isinstance(outcome, Acknowledged):
+                self._logbook.land(batch, outcome.base_offset)
+            else:
+                refusals.append((batch, outcome))
+        return refusals
+
+    async def _halve(self, topic: Topic, batch: Batch, refused: Refused) -> None:
+        """Find the record that is not taken: flights of half the records; a single one is dead."""
+        items = batch.items
+        if len(items) == 1:
+            self._logbook.bury(items[0], Reason.REFUSED, f"topic {self._name} refused the record: {refused.error}")
+            await self._logbook.write((), replaced=[batch])
+            return
+        middle = len(items) // 2
+        halves = [(batch.partition, items[:middle]), (batch.partition, items[middle:])]
+        await self._rebook(topic, [batch], halves)
+
+    async def _rebook(
+        self, topic: Topic, batches: Sequence[Batch], groups: Iterable[tuple[int, Sequence[Item]]]
+    ) -> None:
+        """Put flights under a fresh id in the place of others, durably; they are sent in the next turn."""
+        producer = await self._neighbours.kafka.open_producer(topic)
+        await producer.kill()
+        flights = flights_of(self._name, groups, producer.identity, defaultdict(int))
+        await self._logbook.write(flights, replaced=batches)
+
+    def _doubt(self, batches: Sequence[Batch], why: str) -> None:
+        """Count records that may be in Kafka twice, each flight once."""
+        for batch in batches:
+            if batch.flight.id not in self._doubted:
+                self._doubted.add(batch.flight.id)
+                self._neighbours.metrics.possible_duplicates(self._name, len(batch.items))
+                log.warning(
+                    "flight.doubtful", topic=self._name, flight=batch.flight.id, records=len(batch.items), why=why
+                )
+
+
+def _first_by_partition(batches: Iterable[Batch]) -> list[Batch]:
+    """Choose the earliest batch of each partition: one in flight a partition, also in recovery."""
+    first: dict[int, Batch] = {}
+    for batch in batches:
+        first.setdefault(batch.partition, batch)
+    return list(first.values())
+
+
+def _groups(batch: Batch, topic: Topic) -> Iterable[tuple[int, Sequence[Item]]]:
+    """Keep a batch on its partition; when that is gone, go by the keys."""
+    if batch.partition < topic.partitions:
+        return [(batch.partition, batch.items)]
+    return by_partition(batch.items, topic.partitions).items()
