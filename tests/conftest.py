@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,11 +16,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs real Kafka, so that `-m "not kafka"` leaves out exactly that."""
     for item in items:
         if "kafka_installed" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.kafka)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Fetch Kafka before the first test, since on a new machine that takes longer than a test may."""
+    if any(item.get_closest_marker("kafka") for item in session.items) and not session.config.option.collectonly:
+        with contextlib.suppress(jars.NotInstalledError):
+            jars.class_path()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say once, and not for each test, why tests were skipped."""
+    skipped = Counter(report.longrepr[2] for report in terminalreporter.stats.get("skipped", ()))
+    for reason, count in skipped.items():
+        terminalreporter.line(f"{count} skipped: {reason.removeprefix('Skipped: ')}", yellow=True)
 
 
 @pytest.fixture(scope="session")
