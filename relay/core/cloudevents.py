@@ -36,12 +36,12 @@ def encode(  # noqa: PLR0913, PLR0917 - an event, how it is laid out, and where 
         ("id", event.id),
         ("source", source.uri),
         ("type", envelope.type_prefix + event.type),
-        ("partitionkey", key),
     ]
     if event.subject is not None:
         attributes.append(("subject", event.subject))
     if event.time is not None:
         attributes.append(("time", event.time))
+    attributes.append(("partitionkey", key))
     if event.correlation_id is not None:
         attributes.append(("correlationid", event.correlation_id))
     trace = () if traceparent is None else (("traceparent", traceparent.encode()),)

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
     from relay.core.model import Key, Source
 
-_SIGNATURE_LENGTH = 44  # base64 of the 32 bytes of SHA-256
+_DIGEST_LENGTH = 32  # bytes of SHA-256
+_SIGNATURE_LENGTH = 44  # characters of their base64
 _ALGORITHMS = frozenset({"hmacsha256", "sha256"})
 # W3C Trace Context, 3.2: version ff and ids of zeros are invalid.
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -121,7 +122,7 @@ def _digest_of(signatures: Sequence[str]) -> bytes:
             digest = base64.b64decode(text, validate=True)
         except binascii.Error as error:
             raise Rejected(Refusal.MALFORMED_SIGNATURE) from error
-        if base64.b64encode(digest) == text.encode("ascii"):
+        if len(digest) == _DIGEST_LENGTH and base64.b64encode(digest) == text.encode("ascii"):
             return digest
     raise Rejected(Refusal.MALFORMED_SIGNATURE)
 

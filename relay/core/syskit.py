@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -36,7 +36,6 @@ _TIME = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,32})?([Zz]|[+-][0-9]{2}:[0-9]{2})?",
 )
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_ABSENT = msgspec.Raw(b"null")
 _UNREADABLE = (ValueError, RecursionError)
 
 
@@ -50,22 +49,17 @@ def parse(delivery: Delivery, source: Source) -> Event:
     `meta.idempotencyKey`, no `content`, or a key twice at the top level or in `meta`.
     """
     try:
-        top, meta = _read(delivery.body)
-        kind, event_id, stamp = (
-            _text(members.get(name)) for members, name in ((top, "type"), (meta, "idempotencyKey"), (meta, "timeStamp"))
-        )
+        kind, event_id, stamp, raw = _read(delivery.body)
     except _UNREADABLE as error:
         raise _malformed(delivery, source, f"not readable as JSON: {error}") from error
-    if event_id is not None and len(event_id) > MAX_ID:
-        event_id = None
     if kind is None:
         raise _malformed(delivery, source, "type is not a text", event_id)
     if event_id is None:
         raise _malformed(delivery, source, "meta.idempotencyKey is not a text of 1 to 1024 characters", None, kind)
-    if "content" not in top:
+    if raw is None:
         raise _malformed(delivery, source, "content is missing", event_id, kind)
     try:
-        data, content = _content(bytes(top["content"]))
+        data, content = _content(raw)
     except _UNREADABLE as error:
         raise _malformed(delivery, source, f"content is not readable as JSON: {error}", event_id, kind) from error
     return Event(
@@ -121,21 +115,36 @@ def _malformed(
     )
 
 
-def _read(body: bytes) -> tuple[dict[str, msgspec.Raw], dict[str, msgspec.Raw]]:
-    """Give the members of the top level and those of `meta`, none if that is not an object."""
+class _Outline(NamedTuple):
+    """What was found of the four members that matter, each None when it is missing or not a text."""
+
+    type: str | None
+    id: str | None
+    time_stamp: str | None
+    content: bytes | None
+
+
+def _read(body: bytes) -> _Outline:
     body.decode()  # msgspec does not check the text it skips
     if deeper_than(body, MAX_DEPTH):
         raise ValueError(f"more than {MAX_DEPTH} levels deep")
-    top = _MEMBERS.decode(body)
-    if repeats_key(body, top):
-        raise ValueError("a key stands twice at the top level")
-    raw = bytes(top.get("meta", _ABSENT))
-    if not raw.startswith(b"{"):
-        return top, {}
-    meta = _MEMBERS.decode(raw)
-    if repeats_key(raw, meta):
-        raise ValueError("a key stands twice in meta")
-    return top, meta
+    top = _members(body, "at the top level")
+    meta = bytes(top.get("meta", b""))
+    inner = _members(meta, "in meta") if meta.startswith(b"{") else {}
+    event_id = _text(inner.get("idempotencyKey"))
+    return _Outline(
+        type=_text(top.get("type")),
+        id=event_id if event_id is not None and len(event_id) <= MAX_ID else None,
+        time_stamp=_text(inner.get("timeStamp")),
+        content=bytes(top["content"]) if "content" in top else None,
+    )
+
+
+def _members(text: bytes, where: str) -> dict[str, msgspec.Raw]:
+    found = _MEMBERS.decode(text)
+    if repeats_key(text, found):
+        raise ValueError(f"a key stands twice {where}")
+    return found
 
 
 def _content(raw: bytes) -> tuple[bytes, object]:
