@@ -126,9 +126,10 @@ def _read(path: Path, interpolation: Interpolation) -> Reading:
         fault = Fault(str(path), error.line + 1, error.col + 1, "", error.what, None, error.hint, source, caret)
         raise Faulty((fault,)) from None
     reading = Reading(str(path), document)
-    reading.part(Outline, ())
     if not isinstance(document.tree, dict):
+        reading.fault((), "must be a mapping, as in config/relay.yaml")
         reading.finish()
+    reading.part(Outline, ())
     return reading
 
 

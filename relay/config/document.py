@@ -54,13 +54,15 @@ class Document:
     """A file's `lines`, its data as `tree`, the place of every path in it, and the problems met.
 
     The tree holds dict, list, str, int, float, bool and None; a text that came of a reference is
-    `Interpolated`. In place of a value with a problem stands a `Placeholder`.
+    `Interpolated`. In place of a value with a problem stands a `Placeholder`. The stretches in
+    `discarded` are in no path: what a second equal key has, and keys that are none.
     """
 
     lines: tuple[str, ...]
     tree: object
     places: Mapping[Steps, Place]
     problems: tuple[Problem, ...]
+    discarded: tuple[tuple[Mark, Mark], ...]
 
     def at(self, path: Steps) -> object:
         """Give the value at a path, None where there is none."""
@@ -88,7 +90,7 @@ def parse(text: str, interpolation: Interpolation) -> Document:
         raise UnreadableError("is empty; config/relay.yaml shows what belongs here")
     growth = _Growth(interpolation)
     tree = growth.value((), root, None)
-    return Document(split(text), tree, growth.places, tuple(growth.problems))
+    return Document(split(text), tree, growth.places, tuple(growth.problems), tuple(growth.discarded))
 
 
 class _Growth:
@@ -97,6 +99,7 @@ class _Growth:
     def __init__(self, interpolation: Interpolation) -> None:
         self.places: dict[Steps, Place] = {}
         self.problems: list[Problem] = []
+        self.discarded: list[tuple[Mark, Mark]] = []
         self._interpolation = interpolation
 
     def value(self, path: Steps, node: yaml.Node, key: yaml.Node | None) -> object:
@@ -119,18 +122,23 @@ class _Growth:
         entries: dict[str, object] = {}
         lines: dict[str, int] = {}
         for key, item in node.value:
-            at = _mark(key.start_mark)
             if not isinstance(key, yaml.ScalarNode):
-                self.problems.append(Problem(path, "has a key that is not a plain word", at))
-            elif key.value == "<<" and key.style == "":
-                self.problems.append(Problem(path, "merges with `<<`, which YAML 1.2 does not have; write it out", at))
+                self._discard(path, "has a key that is not a plain word", key, item)
+                self.discarded.append((_mark(key.start_mark), _mark(key.end_mark)))
+            elif key.value == "<<" and not key.style:
+                self._discard(path, "merges with `<<`, which YAML 1.2 does not have; write it out", key, item)
             elif key.value in entries:
                 what = f"is written twice; the first stands on line {lines[key.value]}"
-                self.problems.append(Problem((*path, key.value), what, at))
+                self._discard((*path, key.value), what, key, item)
             else:
-                lines[key.value] = at.line + 1
+                lines[key.value] = key.start_mark.line + 1
                 entries[key.value] = self.value((*path, key.value), item, key)
         return entries
+
+    def _discard(self, path: Steps, what: str, key: yaml.Node, item: yaml.Node) -> None:
+        """Note an entry that cannot be kept, and where its value stands, which nobody will look at."""
+        self.problems.append(Problem(path, what, _mark(key.start_mark)))
+        self.discarded.append((_mark(item.start_mark), _mark(item.end_mark)))
 
     def _scalar(self, path: Steps, node: yaml.ScalarNode) -> object:
         """Give a scalar's value with its references filled."""

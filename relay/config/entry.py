@@ -58,7 +58,7 @@ class SourceEntry:
     """One source, with its keys as texts and without its name."""
 
     path: Annotated[str, _WEB_PATH]
-    keys: Annotated[tuple[Annotated[Secret, Hidden(16)], ...], Field(min_length=1, max_length=16)]
+    keys: Annotated[list[Annotated[Secret, Hidden(16)]], Field(min_length=1, max_length=16)]
     uri: Annotated[str, _URI] | None = None
     signs: Annotated[Signs, Choice(Signs)] = Signs.BODY
     time_zone: Annotated[tzinfo, Zone()] = UTC

@@ -40,7 +40,9 @@ class Lines:
         self._lines = document.lines
         self._spans: dict[int, set[tuple[int, int]]] = {}
         self._ends: dict[int, int] = {}
-        roots = tuple(also)
+        roots = set(also)
+        for start, end in document.discarded:
+            self._cover(start, end, hide=True)
         for path, place in document.places.items():
             in_secret = [is_secret(path[:length]) or path[:length] in roots for length in range(len(path) + 1)]
             if place.key:
@@ -66,8 +68,9 @@ class Lines:
 
 def unparsed(line: str, col: int) -> tuple[str, int]:
     """Give a line that is not YAML with its keys alone: nobody knows what the other words are."""
-    words = _WORD.finditer(line.partition("#")[0])
-    return masked(line, col, [match.span() for match in words if not _STRUCTURE.fullmatch(match[0])])
+    code = line.partition("#")[0]
+    words = [match.span() for match in _WORD.finditer(code) if not _STRUCTURE.fullmatch(match[0])]
+    return masked(code, col, words)
 
 
 def masked(line: str, col: int, spans: Iterable[tuple[int, int]]) -> tuple[str, int]:

@@ -31,7 +31,6 @@ _SENTENCES = {
     "missing": "is missing",
     "dataclass_type": "must be a mapping",
     "list_type": "must be a list",
-    "tuple_type": "must be a list",
     "too_short": "must have at least one entry",
     "too_long": "has too many entries",
 }
@@ -119,7 +118,8 @@ class Reading:
         context = error.get("ctx", {})
         if error["type"] == _UNKNOWN:
             self._unknown.append(where)
-            hint = near(str(where[-1]), _names(kind, error["loc"][:-1]))
+            names = _names(kind, error["loc"][:-1])
+            hint = near(str(where[-1]), names) or f"known here: {', '.join(names)}"
             self.fault(where, "is not a key that is known here", hint=hint, at_key=True)
             return
         what = context["what"] if error["type"] == "wrong" else _SENTENCES.get(error["type"], error["msg"])
@@ -134,13 +134,15 @@ class Reading:
     def _got(self, path: Steps, what: str) -> str | None:
         """Show the value at a path, unless the sentence already quotes it."""
         value = self.document.at(path)
+        if isinstance(value, dict | list):
+            empty = "a" if value else "an empty"
+            return f"{empty} mapping" if isinstance(value, dict) else f"{empty} list"
         if is_secret(path) or isinstance(value, Interpolated):
             return MASK
-        if isinstance(value, dict | list):
-            return "a mapping" if isinstance(value, dict) else "a list"
         if isinstance(value, str) and repr(value) in what:
             return None
-        text = json.dumps(value, ensure_ascii=False)
+        written = self.document.place(path).text or "nothing"
+        text = json.dumps(value, ensure_ascii=False) if isinstance(value, str) else written
         return text if len(text) <= _MAX_GOT else f"{text[:_MAX_GOT]}..."
 
     def _secrets(self) -> Iterator[str]:

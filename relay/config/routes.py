@@ -33,7 +33,7 @@ def read_routes(reading: Reading) -> tuple[Route, ...]:
         found[index] = route
     indices = list(found)
     for position, why in unreachable(list(found.values())):
-        reading.fault(("routes", indices[position], "name"), why)
+        reading.fault(("routes", indices[position]), why, at_key=True)
     return tuple(found.values())
 
 

@@ -69,11 +69,11 @@ class Whole(Scalar[int]):
             value = int(value)
         if type(value) is int and (self.low <= value <= self.high or value == self.besides):
             return value
+        bounds = str(self.low) if self.low == self.high else f"from {self.low} to {self.high}"
         besides = "" if self.besides is None else f", or {self.besides}"
-        bounds = f"must be {self.low}" if self.low == self.high else f"must be from {self.low} to {self.high}"
-        quoted = isinstance(value, str) and _DECIMAL.fullmatch(value)
-        number = "" if type(value) is int else ", a whole number" + (" without quotes" if quoted else "")
-        raise wrong(f"{bounds}{besides}{number}")
+        number = "" if type(value) is int or self.low == self.high else "a whole number "
+        quoted = ", without quotes" if isinstance(value, str) and _DECIMAL.fullmatch(value) else ""
+        raise wrong(f"must be {number}{bounds}{besides}{quoted}")
 
 
 class Flag(Scalar[bool]):

@@ -21,6 +21,9 @@ def read_sources(reading: Reading) -> tuple[Source, ...]:
         reading.fault(("sources",), "must be a mapping of at least one name to a source")
         return ()
     sources = [_read_source(reading, name) for name in entries]
+    for name in entries:
+        if not re.fullmatch(NAME, name):
+            reading.fault(("sources", name), NAME_RULE, at_key=True)
     taken: dict[str, str] = {}
     for source in sources:
         if source is None:
@@ -36,8 +39,6 @@ def _read_source(reading: Reading, name: str) -> Source | None:
     """Give one source, or None when it has faults."""
     path = ("sources", name)
     entry = reading.part(SourceEntry, path)
-    if not re.fullmatch(NAME, name):
-        reading.fault(path, NAME_RULE, at_key=True)
     if entry is None:
         return None
     secrets = [key.reveal().encode() for key in entry.keys]

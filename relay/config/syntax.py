@@ -76,9 +76,7 @@ def compose(text: str) -> yaml.Node | None:
         lines = split(text.encode()[: error.position].decode(errors="ignore"))
         raise UnreadableError(f"is not YAML: {error.reason}", len(lines) - 1, len(lines[-1])) from None
     except yaml.MarkedYAMLError as error:
-        context = f"{error.context}, " if error.context else ""
-        at = _position(error.problem_mark or error.context_mark)
-        raise UnreadableError(f"is not YAML: {context}{error.problem}", *at) from None
+        raise _unreadable(text, error) from None
 
 
 def value_of(node: yaml.ScalarNode) -> object:
@@ -97,6 +95,22 @@ def value_of(node: yaml.ScalarNode) -> object:
     if len(text) > MAX_DIGITS:
         raise ValueError(f"is a number of more than {MAX_DIGITS} characters; put it in quotes if it is text")
     return _whole(text) if name == "int" else float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+
+
+def _unreadable(text: str, error: yaml.MarkedYAMLError) -> UnreadableError:
+    """Say what libyaml says, and what is known to be behind it."""
+    context = f"{error.context}, " if error.context else ""
+    lines = split(text)
+    line, col = _position(error.problem_mark)
+    if line >= len(lines) - 1 and not lines[-1].strip():
+        line, col = _position(error.context_mark or error.problem_mark)  # at the end: where it began says more
+    if line >= len(lines):
+        line, col = len(lines) - 1, len(lines[-1])
+    here = lines[line]
+    if here[col : col + 1] == "\t":
+        return UnreadableError("is not YAML: a tab stands where only spaces may", line, col)
+    hint = 'a reference belongs in quotes: "${VAR}"' if re.search(r"[^\"']\$\{", here) else None
+    return UnreadableError(f"is not YAML: {context}{error.problem}", line, col, hint)
 
 
 def _whole(text: str) -> int:
