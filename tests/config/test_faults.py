@@ -50,3 +50,13 @@ def test_unusable_files(tmp_path: Path) -> None:
         with pytest.raises(Faulty) as caught:
             load(path, {})
         assert str(caught.value) == f"{path}:{said}"
+
+
+def test_a_byte_order_mark_is_not_of_the_text(tmp_path: Path) -> None:
+    """What Windows puts before a file is no fault, and counts as no column."""
+    path = tmp_path / "relay.yaml"
+    path.write_text("\ufeffversion: 2\n")
+    with pytest.raises(Faulty) as caught:
+        load(path, {})
+    fault = next(fault for fault in caught.value.faults if fault.path == "version")
+    assert (fault.line, fault.col, fault.source, fault.caret) == (1, 10, "version: 2", 9)
