@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from relay.core import cloudevents, syskit
@@ -10,7 +11,7 @@ from relay.core.model import Processed
 from relay.core.routing import Unrouted, route
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from relay.core.model import Delivery, Envelope, Record, Route, Source
 
@@ -50,3 +51,20 @@ def encode_for(delivery: Delivery, source: Source, envelope: Envelope, topic: st
     """
     event = syskit.parse(delivery, source)
     return cloudevents.encode(event, source, envelope, topic, key.decode(errors="replace"), delivery.traceparent)
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """What is in force: the sources by name, the rules, and the envelope."""
+
+    sources: Mapping[str, Source]
+    routes: Sequence[Route]
+    envelope: Envelope
+
+    def process(self, delivery: Delivery) -> Processed:
+        """Parse, route and encode one delivery; see `process`. Raises KeyError for a source that is not configured."""
+        return process(delivery, self.sources[delivery.source], self.routes, self.envelope)
+
+    def encode_for(self, delivery: Delivery, topic: str, key: bytes) -> Record:
+        """Build one record anew, as journalled; see `encode_for`. Raises KeyError like `process`."""
+        return encode_for(delivery, self.sources[delivery.source], self.envelope, topic, key)

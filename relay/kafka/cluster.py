@@ -102,8 +102,8 @@ class Cluster:
         elif error is not errors.TopicAlreadyExistsError:
             msg = f"topic {name} does not exist and could not be created: {text or refused(error()).error}"
             raise TopicMissing(msg)
-        while not (found := await self._find(name)):
-            await asyncio.sleep(CREATION_POLL)  # noqa: ASYNC110 - only asking tells when metadata has it
+        while not (found := await self._find(name)):  # noqa: ASYNC110 - only asking tells when metadata has it
+            await asyncio.sleep(CREATION_POLL)
         return found
 
     async def _max_batch(self, admin: AIOKafkaAdminClient, name: str) -> int:

@@ -38,5 +38,5 @@ def connection(config: Kafka) -> Connection:
         ssl_context=tls,
         sasl_mechanism=security.mechanism or "PLAIN",
         sasl_plain_username=security.username,
-        sasl_plain_password=security.password,
+        sasl_plain_password=security.password.reveal() if security.password else None,
     )

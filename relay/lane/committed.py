@@ -20,12 +20,13 @@ class Committed:
     """A delivery with the records it has still to publish, and what became of them so far.
 
     `topics` names all topics of the delivery, also those whose records were settled before this
-    value was made. `on_acknowledged` is called once, when no record is left to wait for.
+    value was made. `wakers` are called when there is nothing left to wait for. `settled` is set when
+    the spool has its end on disk; `answered` is the status its sender was told.
     """
 
     __slots__ = (
-        "_open", "answered", "event_id", "number", "on_acknowledged", "placed", "reason", "received_at", "records",
-        "routes", "source", "topics", "type",
+        "_open", "answered", "event_id", "number", "placed", "reason", "received_at", "records", "routes", "settled",
+        "source", "topics", "type", "wakers",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - one value, each field by keyword
@@ -52,7 +53,8 @@ class Committed:
         self.placed: list[Placed] = []
         self.reason: Reason | None = None
         self.answered: str | None = None
-        self.on_acknowledged: list[Callable[[], None]] = []
+        self.settled = False
+        self.wakers: list[Callable[[], None]] = []
         self._open = len(records)
 
     @property
@@ -82,11 +84,16 @@ class Committed:
         self.reason = reason
         self._close_one()
 
+    def release(self) -> None:
+        """Let go whoever waits for it."""
+        for wake in self.wakers:
+            wake()
+        self.wakers.clear()
+
     def _close_one(self) -> None:
         self._open -= 1
         if not self._open:
-            for wake in self.on_acknowledged:
-                wake()
+            self.release()
 
 
 @dataclass(frozen=True, slots=True)

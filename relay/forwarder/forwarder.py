@@ -1,0 +1,216 @@
+"""Forwarder: the window of committed deliveries, and the lanes' lives."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import structlog
+
+from relay.core.errors import Reason, Unavailable
+from relay.core.model import Status
+from relay.forwarder.backlog import Backlog
+from relay.forwarder.cursor import Cursor
+from relay.forwarder.window import Window
+from relay.lane import Committed, Item, Lane, Neighbours, Permits
+from relay.metrics import LaneState
+from relay.spool import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping, Sequence
+
+    from relay.config import Ack, Config
+    from relay.core.model import Delivery, Processed
+    from relay.core.pipeline import Pipeline
+    from relay.lane import Batch, Kafka
+    from relay.metrics import Metrics
+    from relay.spool import Done, Spool
+
+log = structlog.get_logger()
+
+WINDOW_BYTES = 16 << 20
+RETRY = 1.0  # seconds before the spool is read again after it could not be
+
+
+class Forwarder:
+    """Sees to it that every committed delivery is published, each record once, in order of acceptance.
+
+    Committed deliveries stand in one window; each topic has a lane, opened when it has something to
+    publish and let go when it has been idle. At start everything pending is below the window: a
+    survey reads it once, a piece at a time, to learn which lanes are needed, and the lanes read it
+    for themselves. Used from one event loop.
+    """
+
+    def __init__(self, config: Config, pipeline: Pipeline, spool: Spool, kafka: Kafka, metrics: Metrics) -> None:
+        """Prepare; `start` opens the first lanes."""
+        self._ack: Ack = config.ack
+        self._max_waiting = config.listen.max_waiting
+        self._spool = spool
+        self._metrics = metrics
+        self._backlog = Backlog(spool, pipeline)
+        self._window = Window(WINDOW_BYTES, spool.last_number)
+        self._neighbours = Neighbours(
+            kafka=kafka,
+            journals=spool,
+            permits=Permits(config.kafka.max_producers),
+            metrics=metrics,
+            on_done=self._finish,
+            producer_memory=config.kafka.producer_memory,
+            idle_timeout=config.kafka.idle_timeout,
+        )
+        # The survey looks at what was pending at start, up to `_inherited`; it stands at `_surveyed`.
+        self._inherited = spool.last_number
+        self._surveyed = 0 if spool.pending else self._inherited
+        self._settled = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._cursors: dict[str, Cursor] = {}
+        self.lanes: dict[str, Lane] = {}
+        self.waiting = 0
+
+    @property
+    def orphans(self) -> Mapping[str, int]:
+        """How many pending deliveries wait for a source that is no longer configured, by its name."""
+        return self._backlog.orphans
+
+    async def start(self) -> None:
+        """Open a lane for each topic with flights, and begin the survey. Raises `Unavailable`."""
+        for topic, batches in (await self._backlog.flights()).items():
+            self._open(topic, batches)
+        self._spawn(self._survey())
+
+    def add(self, number: int, delivery: Delivery, processed: Processed) -> Committed:
+        """Take in a delivery that has just come to disk, in order of acceptance."""
+        committed = Committed(
+            number=number,
+            source=delivery.source,
+            event_id=processed.event.id,
+            type=processed.event.type,
+            routes=processed.routes,
+            received_at=delivery.received_at,
+            records=processed.records,
+            topics=tuple(record.topic for record in processed.records),
+        )
+        for gone in self._window.add(committed):
+            gone.release()
+            for record in gone.records:
+                if cursor := self._cursors.get(record.topic):
+                    cursor.miss(gone)
+        for record in committed.records:
+            cursor = self._cursors.get(record.topic) or self._open(record.topic)
+            cursor.push(Item(committed, record))
+        return committed
+
+    def find(self, number: int) -> Committed | None:
+        """Find a delivery in the window; the spool knows all others."""
+        return self._window.find(number)
+
+    async def wait(self, committed: Committed) -> None:
+        """Wait until Kafka has acknowledged every record, as far as waiting makes sense.
+
+        Not longer than `ack.timeout`; not at all when a lane concerned is in trouble, recovering or
+        behind, nor when too many wait already: the delivery is on disk.
+        """
+        lanes = (self.lanes.get(record.topic) for record in committed.records)
+        ready = all(lane is None or lane.state is LaneState.READY for lane in lanes)
+        if committed.acknowledged or not ready or self.waiting >= self._max_waiting:
+            return
+        acknowledged = asyncio.Event()
+        committed.wakers.append(acknowledged.set)
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(self._ack.timeout):
+                await acknowledged.wait()
+        except TimeoutError:
+            return
+        finally:
+            self.waiting -= 1
+
+    async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - leaves quietly when it is over
+        """Go on publishing until nothing is pending, or the time is over."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while self._spool.pending:
+                    self._settled.clear()
+                    await self._settled.wait()
+
+    async def stop(self) -> None:
+        """End all lanes at once; what was acknowledged is settled, what is aloft is in the spool."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        for lane in self.lanes.values():
+            with suppress(Unavailable):
+                await lane.settle()
+
+    def _open(self, topic: str, flights: Sequence[Batch] = ()) -> Cursor:
+        """Open a lane, behind where the survey stands while older records of its topic may be found."""
+        behind = self._surveyed < self._inherited
+        position = self._surveyed if behind else self._window.last
+        cursor = self._cursors[topic] = Cursor(
+            topic, self._window, self._backlog.read, position=position, behind=behind
+        )
+        lane = self.lanes[topic] = Lane(topic, cursor, self._neighbours, flights)
+        log.info("lane.opened", topic=topic, flights=len(flights), behind=behind)
+        self._spawn(self._live(lane, cursor))
+        return cursor
+
+    async def _live(self, lane: Lane, cursor: Cursor) -> None:
+        """Let a lane run, until it is idle and nothing has come for it meanwhile."""
+        while True:
+            await lane.run()
+            if cursor.idle:
+                del self.lanes[lane.topic], self._cursors[lane.topic]
+                log.info("lane.closed", topic=lane.topic)
+                return
+
+    async def _survey(self) -> None:
+        """Look at each delivery that was pending at start, once: open its lanes, or give its verdict."""
+        while self._surveyed < self._inherited:
+            try:
+                committed, verdicts, end = await self._backlog.survey(self._surveyed, self._inherited)
+                if verdicts:
+                    journalled = await self._spool.write(Journal(verdicts=tuple(verdict for verdict, _ in verdicts)))
+                    self._finish(journalled.done, {one.number: one for _, one in verdicts})
+            except Unavailable:
+                await asyncio.sleep(RETRY)
+                continue
+            for topic in dict.fromkeys(record.topic for one in committed for record in one.records):
+                if topic not in self.lanes:
+                    self._open(topic)
+            self._surveyed = end
+
+    def _finish(self, dones: Sequence[Done], known: Mapping[int, Committed]) -> None:
+        """Count and log the deliveries that came to their end on disk."""
+        for done in dones:
+            committed = known[done.number]
+            committed.settled = True
+            fields = {
+                "source": committed.source,
+                "delivery": done.number,
+                "id": committed.event_id,
+                "type": committed.type,
+                "routes": committed.routes,
+                "records": [f"{placed.topic}/{placed.partition}@{placed.offset}" for placed in committed.placed],
+                "answered": committed.answered,
+                "duration_ms": round((time.time() - committed.received_at) * 1000, 3),
+            }
+            if done.status is Status.PUBLISHED:
+                self._metrics.published(committed.source, committed.type)
+                log.info("delivery.published", **fields)
+            elif done.status is Status.DROPPED:
+                self._metrics.dropped(committed.source, committed.routes[-1])
+                log.info("delivery.dropped", **fields)
+            else:
+                self._metrics.dead(committed.source, done.reason or Reason.REFUSED)
+                log.warning("delivery.dead", reason=done.reason, **fields)
+        self._window.trim()
+        self._settled.set()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

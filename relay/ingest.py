@@ -1,0 +1,207 @@
+"""Ingest: the path of a delivery from headers and body to its receipt.
+
+    authenticate -> process -> append -> publish -> receipt
+
+This is the one door for every edge: what speaks HTTP calls `receive` and maps the fates it raises to
+statuses. It is also the one place where an undeliverable one becomes a dead letter in the spool.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from relay.config import After
+from relay.core.errors import Refusal, Rejected, Unavailable, Undeliverable
+from relay.core.model import Receipt, Signs, Status
+from relay.core.signature import algorithm_matches, authenticate, other_reading_verifies
+from relay.spool import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Sequence
+
+    from relay.core.model import Delivery, Placed, Processed, Source
+    from relay.core.pipeline import Pipeline
+    from relay.forwarder import Forwarder
+    from relay.lane import Committed
+    from relay.metrics import Metrics
+    from relay.spool import Appended, Fact, Spool
+
+log = structlog.get_logger()
+
+OTHER_READING_INTERVAL = 1.0  # seconds between two tests of the other reading: a forger must not pay for them
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """The headers that mean something to the relay, each with all its values, as received."""
+
+    signatures: Sequence[str]
+    algorithms: Sequence[str]
+    traceparent: str | None
+
+
+class Ingest:
+    """Takes deliveries in. Nothing is acknowledged before it is on disk."""
+
+    def __init__(
+        self, pipeline: Pipeline, spool: Spool, forwarder: Forwarder, metrics: Metrics, *, after: After
+    ) -> None:
+        """Take deliveries for the sources of `pipeline`; `after` says when the sender is answered."""
+        self._pipeline = pipeline
+        self._spool = spool
+        self._forwarder = forwarder
+        self._metrics = metrics
+        self._after = after
+        self._other_reading_tested = 0.0
+
+    async def receive(self, source: Source, headers: Headers, body: bytes) -> Awaitable[Receipt]:
+        """Authenticate and store one request; on disk when this returns, and its receipt can be waited for.
+
+        Raises `Rejected` before acceptance, and `Unavailable` when it could not be stored. Everything
+        else is accepted, whatever becomes of it. Waiting for the receipt raises nothing.
+        """
+        delivery = self._authenticate(source, headers, body)
+        entry, processed = self._process(delivery)
+        appended = await self._append(entry, processed)
+        return self._publish(entry, appended)
+
+    async def _publish(self, entry: Entry, appended: Appended) -> Receipt:
+        """Wait for Kafka as long as makes sense; a repeat waits for the first one's outcome."""
+        committed = self._forwarder.find(appended.number)
+        if committed and self._after is After.PUBLISHED:
+            await self._forwarder.wait(committed)
+        return await self._receipt(entry, appended, committed)
+
+    def _authenticate(self, source: Source, headers: Headers, body: bytes) -> Delivery:
+        try:
+            delivery = authenticate(
+                source,
+                headers.signatures,
+                body,
+                algorithms=headers.algorithms,
+                received_at=time.time(),
+                traceparent=headers.traceparent,
+            )
+        except Rejected as rejected:
+            self._test_other_reading(source, headers, body, rejected)
+            raise
+        if not algorithm_matches(headers.algorithms):
+            self._metrics.algorithm_mismatch(source.name)
+            log.warning("algorithm.mismatched", source=source.name, headers=len(headers.algorithms))
+        return delivery
+
+    def _process(self, delivery: Delivery) -> tuple[Entry, Processed | None]:
+        """Find the event and its records, or the reason why there are none: a dead letter."""
+        try:
+            processed = self._pipeline.process(delivery)
+        except Undeliverable as fate:
+            return _dead(delivery, fate), None
+        if processed.event.time is None:
+            self._metrics.time_unreadable(delivery.source)
+        return _accepted(delivery, processed), processed
+
+    async def _append(self, entry: Entry, processed: Processed | None) -> Appended:
+        """Put it on disk. What is fresh is handed on from within the commit, so that nothing can come between."""
+
+        def on_disk(appended: Appended) -> None:
+            source = entry.delivery.source
+            self._metrics.accepted(source)
+            log.debug("delivery.accepted", source=source, delivery=appended.number, id=entry.event_id)
+            if processed and appended.status is Status.PENDING:
+                self._forwarder.add(appended.number, entry.delivery, processed)
+            else:
+                self._conclude(entry, appended, processed)
+
+        return await self._spool.append(entry, on_disk)
+
+    def _conclude(self, entry: Entry, appended: Appended, processed: Processed | None) -> None:
+        """Count and log a delivery that came to its end when it was stored."""
+        fields = {
+            "source": entry.delivery.source,
+            "delivery": appended.number,
+            "id": entry.event_id,
+            "type": entry.type,
+            "routes": processed.routes if processed else (),
+            "answered": appended.status,
+            "duration_ms": round((time.time() - entry.delivery.received_at) * 1000, 3),
+        }
+        if appended.status is Status.DROPPED:
+            self._metrics.dropped(entry.delivery.source, appended.detail or "")
+            log.info("delivery.dropped", route=appended.detail, **fields)
+        elif appended.reason:
+            self._metrics.dead(entry.delivery.source, appended.reason)
+            log.warning("delivery.dead", reason=appended.reason, detail=appended.detail, **fields)
+
+    async def _receipt(self, entry: Entry, appended: Appended, committed: Committed | None) -> Receipt:
+        """Say what has become of it so far: as memory knows it, else as the spool does."""
+        records: tuple[Placed, ...] = ()
+        status, reason = appended.status, appended.reason
+        if committed:
+            status, reason, records = committed.status, committed.reason, tuple(committed.placed)
+        elif fact := await self._look_up(appended):
+            status, reason, records = fact.status, fact.reason, fact.records
+        word = "stored" if status is Status.PENDING else status.value
+        if appended.duplicate:
+            self._metrics.duplicate(entry.delivery.source)
+            log.info(
+                "delivery.duplicate",
+                source=entry.delivery.source,
+                delivery=appended.number,
+                id=entry.event_id,
+                type=entry.type,
+                first=word,
+            )
+            return Receipt(appended.number, entry.event_id, "duplicate", reason, first=word, records=records)
+        if committed:
+            committed.answered = word
+        return Receipt(appended.number, entry.event_id, word, reason, records=records)
+
+    async def _look_up(self, appended: Appended) -> Fact | None:
+        """Ask the spool what became of a delivery, when the answer to the append may be old; None if it cannot say."""
+        if not appended.duplicate and appended.status is not Status.PENDING:
+            return None
+        with suppress(Unavailable):
+            return await self._spool.fact(appended.number)
+        return None
+
+    def _test_other_reading(self, source: Source, headers: Headers, body: bytes, rejected: Rejected) -> None:
+        """Tell, from a sample of the refused, whether the other setting of `signs` would fit."""
+        now = time.monotonic()
+        fits = rejected.refusal in (Refusal.BAD_SIGNATURE, Refusal.AMBIGUOUS_CONTENT)
+        if not fits or now - self._other_reading_tested < OTHER_READING_INTERVAL:
+            return
+        self._other_reading_tested = now
+        if other_reading_verifies(source, headers.signatures, body):
+            self._metrics.other_reading(source.name)
+            other = Signs.CONTENT if source.signs is Signs.BODY else Signs.BODY
+            rejected.detail = f"the signature fits the {other}: set sources.{source.name}.signs to {other}"
+
+
+def _accepted(delivery: Delivery, processed: Processed) -> Entry:
+    return Entry(
+        delivery=delivery,
+        event_id=processed.event.id,
+        type=processed.event.type,
+        dedupe_id=processed.dedupe_id,
+        fingerprint=processed.fingerprint,
+        status=Status.PENDING if processed.records else Status.DROPPED,
+        detail=processed.dropped_by,
+    )
+
+
+def _dead(delivery: Delivery, fate: Undeliverable) -> Entry:
+    return Entry(
+        delivery=delivery,
+        event_id=fate.event_id,
+        type=fate.event_type,
+        dedupe_id=fate.dedupe_id,
+        fingerprint=fate.fingerprint,
+        status=Status.DEAD,
+        reason=fate.reason,
+        detail=fate.detail,
+    )

@@ -1,0 +1,5 @@
+"""The ingest listener: HTTP in, receipts out."""
+
+from relay.server.listener import Listener
+
+__all__ = ["Listener"]

@@ -1,0 +1,195 @@
+"""Listener: the ingest listener. It reads requests within their bounds, and hands them to `Ingest`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import structlog
+from aiohttp import web
+
+from relay.core.errors import Cause, Refusal, Rejected, Unavailable
+from relay.ingest import Headers
+from relay.server import answer
+from relay.server.connection import Connection, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from relay.config import Listen
+    from relay.core.model import Receipt, Source
+    from relay.ingest import Ingest
+    from relay.metrics import Metrics
+
+log = structlog.get_logger()
+
+CLEANUP_TIMEOUT = 1.0
+BACKLOG = 1024
+
+
+class Listener:
+    """Answers senders from `start` to `stop`. Never a 3xx, and never a 5xx but 503."""
+
+    def __init__(self, listen: Listen, sources: Sequence[Source], ingest: Ingest, metrics: Metrics) -> None:
+        """Keep what to serve; nothing is bound yet."""
+        self._listen = listen
+        self._sources: Mapping[str, Source] = {source.path: source for source in sources}
+        self._ingest = ingest
+        self._metrics = metrics
+        self._runner: web.ServerRunner | None = None
+        self._site: web.TCPSite | None = None
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+        self._storing = 0
+        self.in_flight = 0
+        self.draining = False
+
+    @property
+    def port(self) -> int:
+        """The port that is bound; RuntimeError when not started."""
+        if self._runner is None:
+            raise RuntimeError("the ingest listener is not started")
+        return int(self._runner.addresses[0][1])
+
+    async def start(self) -> None:
+        """Bind and answer. Raises OSError when the address cannot be bound."""
+        server = Server(
+            self._handle,
+            header_timeout=self._listen.header_timeout,
+            idle_timeout=self._listen.idle_timeout,
+            refuse=self._refuse_head,
+        )
+        runner = web.ServerRunner(server, shutdown_timeout=CLEANUP_TIMEOUT)
+        await runner.setup()
+        self._site = web.TCPSite(runner, self._listen.host, self._listen.port, backlog=BACKLOG)
+        try:
+            await self._site.start()
+        except BaseException:
+            await runner.cleanup()
+            raise
+        self._runner = runner
+
+    async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - leaves quietly when it is over
+        """Take no new connections, and wait until every request under way is answered, or the time is over.
+
+        Closing at once would throw away bodies that are still arriving.
+        """
+        self.draining = True
+        if self._site:
+            await self._site.stop()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._quiet.wait()
+        except TimeoutError:
+            log.warning("relay.draining", unanswered=self.in_flight)
+
+    async def stop(self) -> None:
+        """Close every connection."""
+        if self._runner:
+            await self._runner.cleanup()
+
+    async def _handle(self, request: web.BaseRequest) -> web.Response:
+        """Answer one request: the path of a delivery, and where a fate is met, its answer."""
+        started = time.perf_counter()
+        source: Source | None = None
+        with self._under_way(request):
+            try:
+                source = self._route(request)
+                receipt = await self._receive(source, request)
+                status, response = receipt.status, answer.accepted(receipt)
+            except Rejected as fate:
+                self._tell_rejected(source, request, fate)
+                status, response = "rejected", answer.rejected(fate)
+            except Unavailable as fate:
+                self._tell_unavailable(source, fate)
+                status, response = "unavailable", answer.unavailable(fate)
+        self._metrics.answered(status, time.perf_counter() - started)
+        if self.draining:
+            response.force_close()
+        return response
+
+    def _route(self, request: web.BaseRequest) -> Source:
+        """Find the source by path. Raises `Rejected`."""
+        source = self._sources.get(request.path)
+        if source is None:
+            raise Rejected(Refusal.UNKNOWN_PATH)
+        if request.method != "POST":
+            raise Rejected(Refusal.METHOD)
+        return source
+
+    async def _receive(self, source: Source, request: web.BaseRequest) -> Receipt:
+        """Read and store, of which only so many may go on at once; then wait for the receipt."""
+        if self._storing >= self._listen.max_in_flight:
+            raise Unavailable("more requests than listen.max_in_flight", busy=True)
+        self._storing += 1
+        try:
+            body = await self._read(request)
+            receipt = await self._ingest.receive(source, _headers(request), body)
+        finally:
+            self._storing -= 1
+        return await receipt
+
+    async def _read(self, request: web.BaseRequest) -> bytes:
+        """Read at most `max_body` bytes within `body_timeout`. Raises `Rejected`."""
+        if request.headers.getall("Content-Encoding", ["identity"]) != ["identity"]:
+            raise Rejected(Refusal.ENCODED_BODY)
+        if (request.content_length or 0) > self._listen.max_body:
+            raise Rejected(Refusal.BODY_TOO_LARGE)
+        if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        chunks, size = [], 0
+        try:
+            async with asyncio.timeout(self._listen.body_timeout):
+                while chunk := await request.content.readany():
+                    size += len(chunk)
+                    if size > self._listen.max_body:
+                        raise Rejected(Refusal.BODY_TOO_LARGE)
+                    chunks.append(chunk)
+        except TimeoutError:
+            raise Rejected(Refusal.BODY_TOO_SLOW) from None
+        except (web.RequestPayloadError, ConnectionError):
+            raise Rejected(Refusal.BODY_INCOMPLETE) from None
+        return b"".join(chunks)
+
+    @contextmanager
+    def _under_way(self, request: web.BaseRequest) -> Iterator[None]:
+        connection = request.protocol
+        if isinstance(connection, Connection):
+            connection.begin()
+        self.in_flight += 1
+        self._quiet.clear()
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+            if not self.in_flight:
+                self._quiet.set()
+            if isinstance(connection, Connection):
+                connection.end()
+
+    def _refuse_head(self, status: int) -> web.Response:
+        self._metrics.rejected(None, Refusal.UNREADABLE_REQUEST)
+        log.info("delivery.rejected", reason=Refusal.UNREADABLE_REQUEST, status=status)
+        return answer.unreadable(status)
+
+    def _tell_rejected(self, source: Source | None, request: web.BaseRequest, fate: Rejected) -> None:
+        name = source.name if source else None
+        self._metrics.rejected(name, fate.refusal)
+        path = request.path[:200] if source is None else source.path
+        log.warning("delivery.rejected", source=name, path=path, reason=fate.refusal, detail=fate.detail or None)
+
+    def _tell_unavailable(self, source: Source | None, fate: Unavailable) -> None:
+        cause = Cause.STOPPING if self.draining else fate.cause
+        self._metrics.unavailable(cause)
+        log.error("delivery.unavailable", source=source.name if source else None, cause=cause, detail=str(fate))
+
+
+def _headers(request: web.BaseRequest) -> Headers:
+    headers = request.headers
+    return Headers(
+        signatures=headers.getall("Signature", ()),
+        algorithms=headers.getall("Algorithm", ()),
+        traceparent=headers.get("traceparent"),
+    )

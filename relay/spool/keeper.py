@@ -1,0 +1,54 @@
+"""Keeper: copies the write-ahead log into the database beside the writer, in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import apsw
+import structlog
+
+from relay.spool.file import connect_keeper
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+log = structlog.get_logger()
+
+CHECKPOINT_FRAMES = 1_000
+LOG_FRAMES_MAX = 16_384  # 64 MiB of write-ahead log
+
+
+class Keeper:
+    """Keeps the log short without holding up a commit: one inside a commit triples the slowest answers."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the file; `open` opens it."""
+        self._path = path
+        self._thread = ThreadPoolExecutor(1, "spool-keeper")
+        self._under_way: asyncio.Future[None] | None = None
+
+    async def open(self) -> None:
+        """Open a connection of its own. Raises `apsw.Error`."""
+        loop = asyncio.get_running_loop()
+        self._connection = await loop.run_in_executor(self._thread, connect_keeper, self._path)
+
+    async def close(self) -> None:
+        """Finish what is under way, and close the connection."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
+        self._thread.shutdown()
+
+    def overrun(self, frames: int) -> bool:
+        """Start a checkpoint when the log has grown to it; True when it grows faster than can be copied."""
+        if frames > CHECKPOINT_FRAMES and (self._under_way is None or self._under_way.done()):
+            self._under_way = asyncio.get_running_loop().run_in_executor(self._thread, self._checkpoint)
+        return frames > LOG_FRAMES_MAX
+
+    def _checkpoint(self) -> None:
+        try:
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.BusyError:
+            return  # the next one will find the way free
+        except apsw.Error as error:
+            log.warning("spool.failed", path=str(self._path), error=str(error), during="checkpoint")
