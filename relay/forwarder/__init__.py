@@ -1,5 +1,6 @@
 """The forwarder: committed deliveries on their way into Kafka."""
 
 from relay.forwarder.forwarder import Forwarder
+from relay.forwarder.topics import Topics
 
-__all__ = ["Forwarder"]
+__all__ = ["Forwarder", "Topics"]

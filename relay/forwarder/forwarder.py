@@ -50,7 +50,7 @@ class Forwarder:
         self._spool = spool
         self._metrics = metrics
         self._backlog = Backlog(spool, pipeline)
-        self._window = Window(WINDOW_BYTES, spool.last_number)
+        self._window = Window(WINDOW_BYTES)
         self._neighbours = Neighbours(
             kafka=kafka,
             journals=spool,
@@ -61,8 +61,7 @@ class Forwarder:
             idle_timeout=config.kafka.idle_timeout,
         )
         # The survey looks at what was pending at start, up to `_inherited`; it stands at `_surveyed`.
-        self._inherited = spool.last_number
-        self._surveyed = 0 if spool.pending else self._inherited
+        self._inherited = self._surveyed = 0
         self._settled = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._cursors: dict[str, Cursor] = {}
@@ -74,8 +73,11 @@ class Forwarder:
         """How many pending deliveries wait for a source that is no longer configured, by its name."""
         return self._backlog.orphans
 
-    async def start(self) -> None:
-        """Open a lane for each topic with flights, and begin the survey. Raises `Unavailable`."""
+    async def start(self, tasks: asyncio.TaskGroup) -> None:
+        """Open a lane for each topic with flights, and begin the survey, in `tasks`. Raises `Unavailable`."""
+        self._group = tasks
+        self._inherited = self._window.last = self._spool.last_number
+        self._surveyed = 0 if self._spool.pending else self._inherited
         for topic, batches in (await self._backlog.flights()).items():
             self._open(topic, batches)
         self._spawn(self._survey())
@@ -101,6 +103,11 @@ class Forwarder:
             cursor = self._cursors.get(record.topic) or self._open(record.topic)
             cursor.push(Item(committed, record))
         return committed
+
+    def waiting_in(self, topic: str) -> Sequence[Item]:
+        """Give the records that wait in memory for a topic's lane; those on disk only are not counted."""
+        cursor = self._cursors.get(topic)
+        return cursor.waiting if cursor else ()
 
     def find(self, number: int) -> Committed | None:
         """Find a delivery in the window; the spool knows all others."""
@@ -211,6 +218,6 @@ class Forwarder:
         self._settled.set()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
+        task = self._group.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -13,10 +13,11 @@ class Window:
     """Committed deliveries, contiguous by number up to the last one, bounded in bytes.
 
     Nothing is lost when one leaves: it is on disk, and the cursors that had not reached it read it
-    from there. `last` is the number of the delivery that was told to the window last.
+    from there. `last` is the number of the delivery that was told to the window last; at first, of the
+    last one on disk.
     """
 
-    def __init__(self, max_bytes: int, last: int) -> None:
+    def __init__(self, max_bytes: int, last: int = 0) -> None:
         """Start empty, after delivery `last`: all that is older is on disk only."""
         self.last = last
         self.size = 0

@@ -84,7 +84,10 @@ class Lane:
                         return
             except Unavailable as error:
                 self._fail(error)
-                await asyncio.sleep(self._backoff())
+            except Exception as error:  # a fault of ours holds back this topic only
+                log.exception("lane.broken", topic=self.topic)
+                self._fail(Unavailable(f"unexpected: {error!r}"))
+            await asyncio.sleep(self._backoff())
 
     async def settle(self) -> None:
         """Write down what was acknowledged since the last commit. Raises `Unavailable`, and then keeps it."""

@@ -1,0 +1,6 @@
+"""The composition root: builds, runs and stops the parts."""
+
+from relay.app.relay import DOCUMENTED_TYPES, Relay
+from relay.app.run import run
+
+__all__ = ["DOCUMENTED_TYPES", "Relay", "run"]

@@ -1,0 +1,125 @@
+"""Relay: the composition root. It builds the parts, runs them, and stops them in the right order."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import structlog
+
+from relay import __version__
+from relay.admin import Admin
+from relay.app.report import Report
+from relay.core.model import Signs
+from relay.core.pipeline import Pipeline
+from relay.forwarder import Forwarder, Topics
+from relay.ingest import Ingest
+from relay.kafka import Cluster
+from relay.metrics import Metrics
+from relay.server import Listener
+from relay.spool import Spool
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Coroutine
+    from typing import Self
+
+    from relay.config import Config
+
+log = structlog.get_logger()
+
+DOCUMENTED_TYPES = ("ProvisioningStarted", "ProvisioningCompleted", "ProvisioningFailed")
+"""The types Syskit Point documents; the others share the label `other` in metrics."""
+
+
+class Relay:
+    """Everything a running relay is made of, under one TaskGroup."""
+
+    def __init__(self, config: Config) -> None:
+        """Build every part; nothing is opened yet. Raises OSError for unusable certificates."""
+        self._config = config
+        literal = (template.literal for route in config.routes for template in route.topics)
+        names = tuple(dict.fromkeys(name for name in literal if name))
+        pipeline = Pipeline({source.name: source for source in config.sources}, config.routes, config.envelope)
+        self.metrics = Metrics(
+            sources=[source.name for source in config.sources],
+            types=DOCUMENTED_TYPES,
+            dropping=[route.name for route in config.routes if route.drop],
+            topics=names,
+            version=__version__,
+        )
+        self.spool = Spool(
+            config.spool.path,
+            max_size=config.spool.max_size,
+            retention=config.spool.retention,
+            remembered=config.dedupe.ids,
+            metrics=self.metrics,
+        )
+        self._cluster = Cluster(config.kafka)
+        self.forwarder = Forwarder(config, pipeline, self.spool, self._cluster, self.metrics)
+        topics = Topics(names, self._cluster)
+        ingest = Ingest(pipeline, self.spool, self.forwarder, self.metrics, after=config.ack.after)
+        self.listener = Listener(config.listen, config.sources, ingest, self.metrics)
+        report = Report(config, self.spool, self.forwarder, topics, self.listener)
+        self.metrics.observe_gauges(report.gauges)
+        self.admin = Admin(config.admin, report.checks, self.metrics)
+        self._topics = topics
+        self._hurry = asyncio.Event()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        """Open the spool, the lanes, and the listeners, the sender's last; on leaving, stop.
+
+        Raises `Unavailable` when the spool cannot be used, OSError when an address cannot be bound,
+        both in an ExceptionGroup, as is what a part ended with that nobody expected.
+        """
+        async with self.spool, asyncio.TaskGroup() as tasks:
+            asking = tasks.create_task(self._topics.run())
+            try:
+                await self.forwarder.start(tasks)
+                await self.admin.start()
+                await self.listener.start()
+                self._announce()
+                yield self
+            finally:
+                asking.cancel()
+                await self._stop()
+        await self.admin.stop()
+        log.info("relay.stopped")
+
+    def hurry(self) -> None:
+        """Make a stop leave at once; what is on disk waits there for the next start."""
+        self._hurry.set()
+
+    async def _stop(self) -> None:
+        """Not ready; no new connections; answer what is in flight; publish for a bounded time."""
+        deadline = time.monotonic() + self._config.stop.timeout
+        log.info("relay.draining", pending=self.spool.pending)
+        await self._unless_hurried(self.listener.drain(self._config.stop.timeout))
+        await self.listener.stop()
+        await self._unless_hurried(self.forwarder.drain(max(0.0, deadline - time.monotonic())))
+        await self.forwarder.stop()
+        await self._cluster.close()
+
+    async def _unless_hurried(self, work: Coroutine[None, None, None]) -> None:
+        hurried = asyncio.ensure_future(self._hurry.wait())
+        working = asyncio.ensure_future(work)
+        await asyncio.wait({hurried, working}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (hurried, working):
+            task.cancel()
+        await asyncio.wait({hurried, working})
+
+    def _announce(self) -> None:
+        for source in self._config.sources:
+            if source.signs is Signs.CONTENT:
+                log.warning("source.unauthenticated_fields", source=source.name, fields=["type", "id", "time"])
+        log.info(
+            "relay.started",
+            version=__version__,
+            port=self.listener.port,
+            admin_port=self.admin.port,
+            sources=[source.name for source in self._config.sources],
+            routes=[route.name for route in self._config.routes],
+            pending=self.spool.pending,
+        )

@@ -1,0 +1,129 @@
+"""Report: what the parts say of themselves, as rows of health and as gauges."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from relay.health import Check, State
+from relay.metrics import Gauges, LaneGauges, LaneState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from relay.config import Config
+    from relay.forwarder import Forwarder, Topics
+    from relay.lane import Lane
+    from relay.server import Listener
+    from relay.spool import Spool
+
+MIB = 1 << 20
+
+
+class Report:
+    """Looks at the parts when asked; never at Kafka or the disk.
+
+    Only what keeps a delivery from being stored fails; Kafka, topics and lanes warn, since an
+    orchestrator would otherwise take away the one who still stores.
+    """
+
+    def __init__(self, config: Config, spool: Spool, forwarder: Forwarder, topics: Topics, listener: Listener) -> None:
+        """Look at these."""
+        self._config = config
+        self._spool = spool
+        self._forwarder = forwarder
+        self._topics = topics
+        self._listener = listener
+
+    def checks(self) -> Sequence[Check]:
+        """Give a row for each thing that can be wrong, in the order in which an operator would look."""
+        return (
+            self._draining(),
+            *self._sources(),
+            self._disk(),
+            self._dead_letters(),
+            *self._literal_topics(),
+            *(_lane(lane) for lane in self._forwarder.lanes.values()),
+            *self._orphans(),
+        )
+
+    def gauges(self) -> Gauges:
+        """Read everything that goes up and down."""
+        usage, now = self._spool.usage, time.time()
+        flights = [batch.flight for lane in self._forwarder.lanes.values() for batch in lane.flights]
+        since = self._spool.horizon_since
+        return Gauges(
+            ready=all(check.state is not State.FAIL for check in self.checks()),
+            pending=self._spool.pending,
+            spool_bytes=usage.used,
+            spool_max_bytes=usage.max_size,
+            spool_dead_bytes=usage.dead,
+            dedupe_ids=self._spool.horizon[0],
+            dedupe_horizon_seconds=now - since if since else 0.0,
+            flights=len(flights),
+            flight_oldest_seconds=max((now - flight.sent_at for flight in flights), default=0.0),
+            requests_in_flight=self._listener.in_flight,
+            answers_waiting=self._forwarder.waiting,
+            lanes=tuple(self._lane_gauges(lane, now) for lane in self._forwarder.lanes.values()),
+        )
+
+    def _draining(self) -> Check:
+        if self._listener.draining:
+            return Check("listener", State.FAIL, "stopping: no new deliveries are taken")
+        return Check("listener", State.OK, f"{self._listener.in_flight} requests in flight")
+
+    def _sources(self) -> Iterator[Check]:
+        for source in self._config.sources:
+            count = len(source.keys)
+            state = State.OK if count else State.FAIL
+            yield Check(f"source {source.name}", state, f"{count} key{'s' * (count != 1)}, signs the {source.signs}")
+
+    def _disk(self) -> Check:
+        usage = self._spool.usage
+        fill = f"{usage.used / MIB:.1f} of {usage.max_size / MIB:.0f} MiB, {self._spool.pending} pending"
+        if self._spool.fault:
+            return Check("spool", State.FAIL, f"{self._spool.fault}; it is tried again every second")
+        if usage.full:
+            return Check(
+                "spool", State.FAIL, f"full: {fill}; it drains as Kafka takes records, or raise spool.max_size"
+            )
+        return Check("spool", State.OK, fill)
+
+    def _dead_letters(self) -> Check:
+        usage = self._spool.usage
+        fill = f"{usage.dead / MIB:.1f} of {usage.dead_quota / MIB:.0f} MiB"
+        if usage.dead >= usage.dead_quota:
+            return Check("dead letters", State.WARN, f"quota reached: {fill}; undeliverable ones are refused with 503")
+        return Check("dead letters", State.OK, fill)
+
+    def _literal_topics(self) -> Iterator[Check]:
+        missing = self._topics.missing
+        for name, reason in missing.items():
+            yield Check(f"topic {name}", State.WARN, reason or "not looked at yet")
+        if not missing:
+            yield Check("topics", State.OK, "all topics named by rules are there")
+
+    def _orphans(self) -> Iterator[Check]:
+        for source, count in self._forwarder.orphans.items():
+            yield Check(
+                f"source {source}", State.WARN, f"not configured, but {count} deliveries of it were pending at start"
+            )
+
+    def _lane_gauges(self, lane: Lane, now: float) -> LaneGauges:
+        waiting = self._forwarder.waiting_in(lane.topic)
+        return LaneGauges(
+            topic=lane.topic,
+            state=lane.state,
+            pending_records=None if lane.state is LaneState.BEHIND else len(waiting),
+            pending_bytes=None if lane.state is LaneState.BEHIND else sum(len(item.record.value) for item in waiting),
+            oldest_seconds=now - waiting[0].committed.received_at if waiting else 0.0,
+        )
+
+
+def _lane(lane: Lane) -> Check:
+    flights = f"{len(lane.flights)} flights"
+    if lane.trouble:
+        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(lane.since))
+        return Check(f"lane {lane.topic}", State.WARN, f"{lane.trouble}; since {since}, {flights}")
+    state = State.OK if lane.state is LaneState.READY else State.WARN
+    return Check(f"lane {lane.topic}", state, f"{lane.state}, {flights}")

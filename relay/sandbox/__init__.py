@@ -1,0 +1,1 @@
+"""What lets people try the relay without Syskit Point and without Kafka."""
