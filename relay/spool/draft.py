@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from relay.spool.recent import RecentIds
     from relay.spool.values import Usage
 
-ROW_OVERHEAD = 512  # bytes a row takes beside its body, with its share of the index and of `ids`; rounded up
+ROW_OVERHEAD = (
+    512  # bytes a row takes beside what the sender wrote, its share of the index and of `ids` included; rounded up
+)
+SIZE = f"length(body) + length(event_id) + coalesce(length(type), 0) + {ROW_OVERHEAD}"  # as `_size`, for a stored row
 
 
 class Draft:
@@ -38,7 +41,7 @@ class Draft:
         self._rows: list[tuple[apsw.SQLiteValue, ...]] = []
         self._entries: list[Entry] = []
         self._places: dict[bytes, int] = {}  # digest -> place in `ids`
-        self.ids: list[tuple[int, bytes, bytes]] = []
+        self.ids: list[tuple[int, bytes, bytes, float]] = []
         self.size = self.dead = self.pending = 0
 
     def append(self, entry: Entry, now: float) -> Appended | Unavailable:
@@ -59,7 +62,7 @@ class Draft:
         if not self._rows:
             return
         self._connection.executemany(f"INSERT INTO deliveries VALUES (?{', ?' * 12})", self._rows)  # noqa: S608 - constant
-        self._connection.executemany("INSERT INTO ids VALUES (?, ?, ?)", self.ids)
+        self._connection.executemany("INSERT INTO ids VALUES (?, ?, ?, ?)", self.ids)
         self._connection.execute("DELETE FROM ids WHERE number <= ?", (self.ids[-1][0] - remembered,))
 
     def _first(self, digest: bytes) -> tuple[int, bytes] | None:
@@ -83,21 +86,19 @@ class Draft:
         return Appended(number, Status.PUBLISHED, None, None, duplicate=True)
 
     def _refusal(self, entry: Entry) -> Unavailable | None:
-        size = self.size + len(entry.delivery.body) + ROW_OVERHEAD
-        if self._usage.used + size > self._usage.max_size - self._usage.reserve:
+        if self._usage.used + self.size + _size(entry) > self._usage.max_size - self._usage.reserve:
             return Unavailable("the spool is full", retry_after=5, cause=Cause.SPOOL_FULL)
-        dead = self._usage.dead + self.dead + len(entry.delivery.body)
-        if entry.status is Status.DEAD and dead > self._usage.dead_quota:
+        if entry.status is Status.DEAD and self._usage.dead + self.dead + _size(entry) > self._usage.dead_quota:
             return Unavailable("the dead letters fill their quota", retry_after=60, cause=Cause.DEAD_QUOTA)
         return None
 
     def _take(self, entry: Entry, digest: bytes, now: float) -> Appended:
         number = self._next_number + len(self.ids)
-        self.size += len(entry.delivery.body) + ROW_OVERHEAD
-        self.dead += len(entry.delivery.body) if entry.status is Status.DEAD else 0
+        self.size += _size(entry)
+        self.dead += _size(entry) if entry.status is Status.DEAD else 0
         self.pending += entry.status is Status.PENDING
         self._places[digest] = len(self.ids)
-        self.ids.append((number, digest, entry.fingerprint))
+        self.ids.append((number, digest, entry.fingerprint, now))
         self._entries.append(entry)
         self._rows.append(_row(number, entry, now))
         return Appended(number, entry.status, entry.reason, entry.detail)
@@ -105,6 +106,11 @@ class Draft:
 
 def _digest(*parts: str) -> bytes:
     return sha256(msgspec.msgpack.encode(parts)).digest()[:16]
+
+
+def _size(entry: Entry) -> int:
+    """Estimate the bytes that an entry takes in the file; `store` measures them after the commit."""
+    return len(entry.delivery.body) + len(entry.event_id) + len(entry.type or "") + ROW_OVERHEAD
 
 
 def _row(number: int, entry: Entry, now: float) -> tuple[apsw.SQLiteValue, ...]:

@@ -37,7 +37,9 @@ CREATE TABLE flights (
   producer_id INTEGER NOT NULL, producer_epoch INTEGER NOT NULL, base_sequence INTEGER NOT NULL,
   sent_at REAL NOT NULL, items BLOB NOT NULL
 );
-CREATE TABLE ids (number INTEGER PRIMARY KEY, digest BLOB NOT NULL, fingerprint BLOB NOT NULL);
+CREATE TABLE ids (
+  number INTEGER PRIMARY KEY, digest BLOB NOT NULL, fingerprint BLOB NOT NULL, accepted_at REAL NOT NULL
+);
 """
 
 
@@ -45,10 +47,14 @@ class Lock:
     """The right to write a spool: `flock` on `<spool>.lock`, held until closed or the process ends."""
 
     def __init__(self, spool: Path) -> None:
-        """Take the lock. Raises `Unavailable` when another process holds it."""
+        """Take the lock. Raises `Unavailable` when another process holds it, or the folder cannot be written."""
         self.path = spool.with_name(spool.name + ".lock")
-        spool.parent.mkdir(parents=True, exist_ok=True)
-        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            spool.parent.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            msg = f"the spool {spool} cannot be opened: {error}"
+            raise Unavailable(msg) from error
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -66,24 +72,18 @@ def connect_writer(path: Path) -> apsw.Connection:
 
     Write-ahead log with `synchronous=FULL`: a commit that returned is on disk. Checkpoints are left
     to `connect_keeper`, since one inside a commit triples the slowest answers.
-    Raises `Unavailable` for a file of another program or another version.
+    Raises `Unavailable` for a file of another program or another version, and leaves it as it was.
     """
     connection = apsw.Connection(str(path))
-    path.chmod(0o600)
     connection.set_busy_timeout(BUSY_MS)
+    new = _new(connection, path)
+    path.chmod(0o600)
     connection.pragma("page_size", PAGE_SIZE)
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "full")
     connection.wal_autocheckpoint(0)
-    version = connection.pragma("user_version")
-    if version == 0:
-        _create(connection, path)
-    elif version != SCHEMA_VERSION or connection.pragma("application_id") != APPLICATION_ID:
-        msg = (
-            f"{path} has spool schema {version}, this relay writes {SCHEMA_VERSION}: run the version that wrote it "
-            "until it is drained, or give this one another spool.path"
-        )
-        raise Unavailable(msg)
+    if new:
+        _create(connection)
     return connection
 
 
@@ -107,10 +107,25 @@ def rows(connection: apsw.Connection, query: str, bindings: tuple[apsw.SQLiteVal
     return connection.execute(query, bindings).fetchall()
 
 
-def _create(connection: apsw.Connection, path: Path) -> None:
-    if rows(connection, "SELECT 1 FROM sqlite_schema LIMIT 1"):
+def _new(connection: apsw.Connection, path: Path) -> bool:
+    """Tell whether the file is still empty. Raises `Unavailable` when it is not ours to write."""
+    program: int = connection.pragma("application_id")
+    version: int = connection.pragma("user_version")
+    if program == APPLICATION_ID and version != SCHEMA_VERSION:
+        msg = (
+            f"{path} has spool schema {version}, this relay writes {SCHEMA_VERSION}: run the version that wrote it "
+            "until it is drained, or give this one another spool.path"
+        )
+        raise Unavailable(msg)
+    if program == APPLICATION_ID:
+        return False
+    if program or version or rows(connection, "SELECT 1 FROM sqlite_schema LIMIT 1"):
         msg = f"{path} is a SQLite file, but not a relay's spool; give spool.path another name"
         raise Unavailable(msg)
+    return True
+
+
+def _create(connection: apsw.Connection) -> None:
     with connection:
         connection.execute(SCHEMA)
         connection.pragma("application_id", APPLICATION_ID)

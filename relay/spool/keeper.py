@@ -28,6 +28,7 @@ class Keeper:
         self._path = path
         self._thread = ThreadPoolExecutor(1, "spool-keeper")
         self._under_way: asyncio.Future[None] | None = None
+        self._bound = LOG_FRAMES_MAX
 
     async def open(self) -> None:
         """Open a connection of its own. Raises `apsw.Error`."""
@@ -39,11 +40,21 @@ class Keeper:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
         self._thread.shutdown()
 
-    def overrun(self, frames: int) -> bool:
-        """Start a checkpoint when the log has grown to it; True when it grows faster than can be copied."""
+    async def overrun(self, frames: int) -> bool:
+        """Start a checkpoint when the log has grown to it; True when it grows faster than can be copied.
+
+        When True no checkpoint is under way any more, since it would refuse the one that must follow.
+        """
         if frames > CHECKPOINT_FRAMES and (self._under_way is None or self._under_way.done()):
             self._under_way = asyncio.get_running_loop().run_in_executor(self._thread, self._checkpoint)
-        return frames > LOG_FRAMES_MAX
+        if frames <= LOG_FRAMES_MAX:
+            self._bound = LOG_FRAMES_MAX
+        if frames <= self._bound or self._under_way is None:
+            return False
+        # Somebody who reads may hold the log as it is: then it is tried again from time to time only.
+        self._bound = frames + CHECKPOINT_FRAMES
+        await self._under_way
+        return True
 
     def _checkpoint(self) -> None:
         try:

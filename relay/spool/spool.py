@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import apsw
@@ -13,6 +12,7 @@ import structlog
 
 from relay.core.errors import Unavailable
 from relay.spool.file import Lock
+from relay.spool.group import Group
 from relay.spool.keeper import Keeper
 from relay.spool.reader import Reader
 from relay.spool.store import Store
@@ -28,19 +28,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class _Append:
-    entry: Entry
-    on_disk: Callable[[Appended], None]
-    answer: asyncio.Future[Appended]
-
-
-@dataclass(frozen=True, slots=True)
-class _Write:
-    journal: Journal
-    answer: asyncio.Future[Journalled]
 
 
 SWEEP_INTERVAL = 60.0
@@ -61,21 +48,25 @@ class Spool:
         self._path = path
         self._max_size, self._retention, self._remembered = max_size, retention, remembered
         self._metrics = metrics
-        self._appends: list[_Append] = []
-        self._writes: list[_Write] = []
+        self._waiting = Group()
         self._committing: asyncio.Task[None] | None = None
         self._tending: asyncio.Task[None] | None = None
         self._writer = ThreadPoolExecutor(1, "spool-writer")
         self._reading = ThreadPoolExecutor(1, "spool-reader")
         self._keeper = Keeper(path)
+        self._horizon_since: float | None = None
         self.fault: str | None = None
 
     async def __aenter__(self) -> Self:
         """Take the lock, open the file and read the ids remembered. Raises `Unavailable`."""
         self._lock = Lock(self._path)
-        self._store = await self._in(self._writer, self._open_store)
-        self._reader = await self._in(self._reading, lambda: Reader(self._path))
-        await self._keeper.open()
+        try:
+            self._store = await self._in(self._writer, self._open_store)
+            self._reader = await self._in(self._reading, lambda: Reader(self._path))
+            await self._keeper.open()
+        except BaseException:
+            self._lock.close()
+            raise
         self._tending = asyncio.create_task(self._tend())
         log.info("spool.opened", path=str(self._path), pending=self.pending, bytes=self.usage.used)
         return self
@@ -88,7 +79,7 @@ class Spool:
             await asyncio.wait([self._committing])
         await self._in(self._reading, self._reader.close)
         await self._keeper.close()
-        await self._in(self._writer, self._store.close)
+        await self._in(self._writer, self._close_store)
         for executor in (self._writer, self._reading):
             executor.shutdown()
         self._lock.close()
@@ -113,6 +104,11 @@ class Spool:
         """How many ids are remembered, and the oldest delivery number among them."""
         return self._store.horizon
 
+    @property
+    def horizon_since(self) -> float | None:
+        """When the oldest id remembered was accepted, in seconds since the epoch; a minute old; None without ids."""
+        return self._horizon_since
+
     async def append(self, entry: Entry, on_disk: Callable[[Appended], None]) -> Appended:
         """Store a delivery, unless it repeats one; on disk when this returns.
 
@@ -120,15 +116,13 @@ class Spool:
         who waits goes on, and whether or not the caller still waits: so nothing on disk is forgotten
         when a request is cancelled. Repeats are decided here, within one commit too.
         """
-        answer: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
-        self._appends.append(_Append(entry, on_disk, answer))
+        answer = self._waiting.append(entry, on_disk)
         self._wake()
         return await answer
 
     async def write(self, journal: Journal) -> Journalled:
         """Write settlements, landed flights and new flights in one commit; on disk when this returns."""
-        answer: asyncio.Future[Journalled] = asyncio.get_running_loop().create_future()
-        self._writes.append(_Write(journal, answer))
+        answer = self._waiting.write(journal)
         self._wake()
         return await answer
 
@@ -150,10 +144,15 @@ class Spool:
 
     def _open_store(self) -> Store:
         try:
-            return Store(self._path, max_size=self._max_size, remembered=self._remembered)
+            store = Store(self._path, max_size=self._max_size, remembered=self._remembered)
+            self._horizon_since = store.read_horizon_since()
         except (apsw.Error, OSError) as error:
             msg = f"the spool {self._path} cannot be opened: {error}"
             raise Unavailable(msg) from error
+        return store
+
+    def _close_store(self) -> None:
+        self._store.close()  # looked up when the writer is free, as it may be opening the file anew
 
     def _wake(self) -> None:
         if self._committing is None:
@@ -162,43 +161,37 @@ class Spool:
     async def _commit_all(self) -> None:
         """Commit what waits until nothing does."""
         try:
-            while self._appends or self._writes:
-                appends, self._appends = self._appends, []
-                writes, self._writes = self._writes, []
-                await self._commit(appends, writes)
+            while self._waiting:
+                group, self._waiting = self._waiting, Group()
+                await self._commit(group)
+                await self._bound_log()
         finally:
             self._committing = None
 
-    async def _commit(self, appends: list[_Append], writes: list[_Write]) -> None:
+    async def _commit(self, group: Group) -> None:
         started = time.perf_counter()
-        entries = [append.entry for append in appends]
-        journals = [write.journal for write in writes]
+        entries, journals = group.entries, group.journals
         try:
             appended, journalled = await self._in(
                 self._writer, lambda: self._store.commit(entries, journals, time.time())
             )
         except Exception as error:  # noqa: BLE001 - whoever waits must hear of it, whatever it is
-            self._fail(error)
-            for append in appends:
-                _tell(append.answer, error)
-            for write in writes:
-                _tell(write.answer, error)
+            group.fail(self._fail(error))
             return
         self.fault = None
-        self._metrics.committed(len(appends) + len(writes), time.perf_counter() - started)
-        for append, result in zip(appends, appended, strict=True):
-            if not isinstance(result, Unavailable) and not result.duplicate:
-                append.on_disk(result)
-        for append, result in zip(appends, appended, strict=True):
-            _tell(append.answer, result)
-        for write, done in zip(writes, journalled, strict=True):
-            _tell(write.answer, done)
-        if self._keeper.overrun(self._store.log_frames):
-            await self._in(self._writer, self._store.bound_log)
+        self._metrics.committed(len(group), time.perf_counter() - started)
+        group.succeed(appended, journalled)
+
+    async def _bound_log(self) -> None:
+        if await self._keeper.overrun(self._store.log_frames):
+            try:
+                await self._in(self._writer, self._store.bound_log)
+            except Unavailable as error:
+                self._fail(error)
 
     async def _tend(self) -> None:
         """Sweep from time to time, and while the disk refuses to write, ask it again."""
-        swept_at = time.monotonic()
+        tended_at = time.monotonic()
         while True:
             await asyncio.sleep(PROBE_INTERVAL)
             try:
@@ -206,10 +199,11 @@ class Spool:
                     await self._in(self._writer, self._reopen)
                     self.fault = None
                     log.info("spool.opened", path=str(self._path), pending=self.pending, bytes=self.usage.used)
-                elif self.usage.full or time.monotonic() - swept_at > SWEEP_INTERVAL:
-                    swept_at = time.monotonic()
+                elif self.usage.full or time.monotonic() - tended_at > SWEEP_INTERVAL:
+                    tended_at = time.monotonic()
                     await self._sweep()
-            except Unavailable as error:
+                    self._horizon_since = await self._in(self._writer, self._store.read_horizon_since)
+            except Exception as error:  # noqa: BLE001 - tending never ends, or the disk would be asked no more
                 self._fail(error)
 
     async def _sweep(self) -> None:
@@ -226,22 +220,17 @@ class Spool:
         store = self._open_store()
         store.take_back(number, flight)
         store.close()
-        self._store = self._open_store()
+        store = self._open_store()
+        store.last_flight = flight  # a lane may still name an older one as landed, so none of them is given again
+        self._store = store
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: Exception) -> Unavailable:
+        """Note that the disk, or we, failed; give the fate of what was to be written."""
+        fate = error if isinstance(error, Unavailable) else Unavailable(f"the spool failed unexpectedly: {error!r}")
         if self.fault is None:
-            log.error("spool.failed", path=str(self._path), error=str(error))
-        self.fault = str(error)
+            log.error("spool.failed", path=str(self._path), error=str(fate))
+        self.fault = str(fate)
+        return fate
 
     def _in(self, executor: ThreadPoolExecutor, work: Callable[[], T]) -> asyncio.Future[T]:
         return asyncio.get_running_loop().run_in_executor(executor, work)
-
-
-def _tell(answer: asyncio.Future[T], result: T | Exception) -> None:
-    """Answer whoever waits, unless nobody does any more."""
-    if answer.done():
-        return
-    if isinstance(result, Exception):
-        answer.set_exception(result)
-    else:
-        answer.set_result(result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,16 +11,17 @@ import msgspec
 
 from relay.core.errors import Reason, Unavailable
 from relay.core.model import Status
-from relay.spool.draft import Draft
-from relay.spool.file import PAGE_SIZE, SCHEMA_VERSION, connect_writer, rows
+from relay.spool.draft import SIZE, Draft
+from relay.spool.file import BUSY_MS, PAGE_SIZE, SCHEMA_VERSION, connect_writer, rows
 from relay.spool.recent import RecentIds
 from relay.spool.values import Appended, Done, Entry, Flight, Journal, Journalled, Settlement, Usage, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 SWEEP_ROWS = 500
+BOUND_MS = 250  # how long a commit may be held up by those who read the log while it is folded
 
 
 class Store:
@@ -44,7 +46,7 @@ class Store:
         self.last_number = self._count("SELECT coalesce(max(number), 0) FROM ids")
         self.last_flight = self._count("SELECT coalesce(max(id), 0) FROM flights")
         self.pending = self._count("SELECT count(*) FROM deliveries WHERE status = 'pending'")
-        self._dead = self._count("SELECT coalesce(sum(length(body)), 0) FROM deliveries WHERE status = 'dead'")
+        self._dead = self._count(f"SELECT coalesce(sum({SIZE}), 0) FROM deliveries WHERE status = 'dead'")  # noqa: S608 - constant
         self._used = self._measure()
         self._swept = 0
         self.log_frames = 0
@@ -59,6 +61,16 @@ class Store:
     def horizon(self) -> tuple[int, int | None]:
         """How many ids are remembered, and the oldest number among them."""
         return len(self._recent), self._recent.oldest
+
+    def read_horizon_since(self) -> float | None:
+        """Read when the oldest id remembered was accepted; None when there is none. Raises `Unavailable`."""
+        query = "SELECT accepted_at FROM ids WHERE number = ?"
+        try:
+            found = rows(self._connection, query, (self._recent.oldest,))
+        except apsw.Error as error:
+            msg = f"the spool could not be read: {error}"
+            raise Unavailable(msg) from error
+        return found[0][0] if found else None
 
     def commit(
         self, entries: Sequence[Entry], journals: Sequence[Journal], now: float
@@ -75,6 +87,9 @@ class Store:
             journalled = [self._journal(journal, now) for journal in journals]
             appended = [draft.append(entry, now) for entry in entries]
             draft.write(self._remembered)
+            finished = [done for answer in journalled for done in answer.done]
+            buried = self._sizes(done.number for done in finished if done.status is Status.DEAD)
+            used = self._measure()
             self._connection.execute("COMMIT")
         except BaseException as error:
             self.last_flight = last_flight
@@ -83,13 +98,12 @@ class Store:
                 raise
             msg = f"the spool could not be written: {error}"
             raise Unavailable(msg) from error
-        for number, digest, _ in draft.ids:
+        for number, digest, *_ in draft.ids:
             self._recent.add(number, digest)
         self.last_number += len(draft.ids)
-        finished = [done for answer in journalled for done in answer.done]
         self.pending += draft.pending - len(finished)
-        self._dead += draft.dead
-        self._used = self._measure()
+        self._dead += draft.dead + buried
+        self._used = used
         return appended, journalled
 
     def sweep(self, older_than: float) -> int:
@@ -109,19 +123,26 @@ class Store:
             with self._connection:
                 self._connection.executemany("DELETE FROM records WHERE number = ?", gone)
                 self._connection.executemany("DELETE FROM deliveries WHERE number = ?", gone)
+                used = self._measure()
         except apsw.Error as error:
             msg = f"the spool could not be swept: {error}"
             raise Unavailable(msg) from error
         self._swept = gone[-1][0] if gone else 0
-        self._used = self._measure()
+        self._used = used
         return len(gone)
 
     def take_back(self, last_number: int, last_flight: int) -> None:
         """Remove what a commit that was reported as failed may have left on disk after all.
 
         Those deliveries were refused and those batches never sent. Also shows that the disk takes
-        writes again. Raises `Unavailable`.
+        writes again. What this store remembers is not changed, so it is of no use afterwards.
+        Raises `Unavailable`, also when the file lacks what a commit had reported as written.
         """
+        if self.last_number < last_number:
+            msg = (
+                f"the spool lost what it held: delivery {last_number} was accepted, the file ends at {self.last_number}"
+            )
+            raise Unavailable(msg)
         try:
             with self._connection:
                 self._connection.execute("DELETE FROM flights WHERE id > ?", (last_flight,))
@@ -133,8 +154,20 @@ class Store:
             raise Unavailable(msg) from error
 
     def bound_log(self) -> None:
-        """Fold the write-ahead log into the database when the keeper could not keep up with it."""
-        self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
+        """Fold the write-ahead log into the database when the keeper could not keep up with it.
+
+        Leaves it as it is while somebody reads it for longer than a moment. Raises `Unavailable`.
+        """
+        self._connection.set_busy_timeout(BOUND_MS)
+        try:
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
+        except apsw.BusyError:
+            return
+        except apsw.Error as error:
+            msg = f"the spool could not be written: {error}"
+            raise Unavailable(msg) from error
+        finally:
+            self._connection.set_busy_timeout(BUSY_MS)
 
     def close(self) -> None:
         """Close the file; the log is folded into the database."""
@@ -206,6 +239,11 @@ class Store:
     def _count(self, query: str) -> int:
         return int(rows(self._connection, query)[0][0])
 
+    def _sizes(self, numbers: Iterable[int]) -> int:
+        query = f"SELECT {SIZE} FROM deliveries WHERE number = ?"  # noqa: S608 - constant
+        return sum(size for number in numbers for (size,) in rows(self._connection, query, (number,)))
+
     def _roll_back(self) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+        with suppress(apsw.Error):  # what counts is the error before; the file is opened anew after it
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")

@@ -1,0 +1,91 @@
+"""Group: what goes to disk in one commit, and whoever waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from relay.core.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from relay.spool.values import Appended, Entry, Journal, Journalled
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Append:
+    entry: Entry
+    on_disk: Callable[[Appended], None]
+    answer: asyncio.Future[Appended]
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    journal: Journal
+    answer: asyncio.Future[Journalled]
+
+
+class Group:
+    """Gathers appends and journals until a commit takes them, and tells their callers what came of it."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self._appends: list[_Append] = []
+        self._writes: list[_Write] = []
+
+    def __len__(self) -> int:
+        """Count the appends and journals."""
+        return len(self._appends) + len(self._writes)
+
+    @property
+    def entries(self) -> list[Entry]:
+        """What is to be appended, in order."""
+        return [append.entry for append in self._appends]
+
+    @property
+    def journals(self) -> list[Journal]:
+        """What is to be journalled, in order."""
+        return [write.journal for write in self._writes]
+
+    def append(self, entry: Entry, on_disk: Callable[[Appended], None]) -> asyncio.Future[Appended]:
+        """Add a delivery; see `Spool.append`."""
+        answer: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
+        self._appends.append(_Append(entry, on_disk, answer))
+        return answer
+
+    def write(self, journal: Journal) -> asyncio.Future[Journalled]:
+        """Add a journal; see `Spool.write`."""
+        answer: asyncio.Future[Journalled] = asyncio.get_running_loop().create_future()
+        self._writes.append(_Write(journal, answer))
+        return answer
+
+    def succeed(self, appended: Sequence[Appended | Unavailable], journalled: Sequence[Journalled]) -> None:
+        """Hand on what is on disk now, in order of acceptance, and only then answer whoever waits."""
+        for append, result in zip(self._appends, appended, strict=True):
+            if not isinstance(result, Unavailable) and not result.duplicate:
+                append.on_disk(result)
+        for append, result in zip(self._appends, appended, strict=True):
+            _tell(append.answer, result)
+        for write, done in zip(self._writes, journalled, strict=True):
+            _tell(write.answer, done)
+
+    def fail(self, fate: Unavailable) -> None:
+        """Tell whoever waits that nothing was written."""
+        for append in self._appends:
+            _tell(append.answer, fate)
+        for write in self._writes:
+            _tell(write.answer, fate)
+
+
+def _tell(answer: asyncio.Future[T], result: T | Unavailable) -> None:
+    """Answer whoever waits, unless nobody does any more."""
+    if answer.done():
+        return
+    if isinstance(result, Unavailable):
+        answer.set_exception(result)
+    else:
+        answer.set_result(result)
