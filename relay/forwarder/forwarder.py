@@ -135,10 +135,10 @@ class Forwarder:
             self.waiting -= 1
 
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - leaves quietly when it is over
-        """Go on publishing until nothing is pending, or the time is over."""
+        """Go on publishing until nothing is pending that can be published, or the time is over."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                while self._spool.pending:
+                while self._spool.pending > sum(self.orphans.values()):
                     self._settled.clear()
                     await self._settled.wait()
 
@@ -201,7 +201,10 @@ class Forwarder:
                 "id": committed.event_id,
                 "type": committed.type,
                 "routes": committed.routes,
-                "records": [f"{placed.topic}/{placed.partition}@{placed.offset}" for placed in committed.placed],
+                "records": [
+                    {"topic": placed.topic, "partition": placed.partition, "offset": placed.offset}
+                    for placed in committed.placed
+                ],
                 "answered": committed.answered,
                 "duration_ms": round((time.time() - committed.received_at) * 1000, 3),
             }

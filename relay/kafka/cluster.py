@@ -41,20 +41,21 @@ class Cluster:
         self._config = config
         self._connection = connection(config)
         self._admin: AIOKafkaAdminClient | None = None
-        self._asking = asyncio.Lock()
+        self._connecting = asyncio.Lock()
 
     async def topic(self, name: str) -> Topic:
         """Find a topic, creating it when the configuration says so.
 
         Raises `TopicMissing` when it is not there, `KafkaUnavailable` for everything else.
         """
-        async with self._asking:
-            try:
-                async with asyncio.timeout(self._config.request_timeout + CREATION_WAIT):
-                    return await self._find(name) or await self._create(name)
-            except (KafkaError, OSError, TimeoutError) as error:
-                await self._hang_up()
-                raise KafkaUnavailable(refused(error).error) from error
+        admin = None
+        try:
+            async with asyncio.timeout(self._config.request_timeout + CREATION_WAIT):
+                admin = await self._connected()
+                return await self._find(admin, name) or await self._create(admin, name)
+        except (KafkaError, OSError, TimeoutError) as error:
+            await self._hang_up(admin)
+            raise KafkaUnavailable(refused(error).error) from error
 
     async def open_producer(self, topic: Topic, identity: Identity | None = None) -> Producer:
         """Open a producer for a topic, under `identity` or a fresh one. Raises `KafkaUnavailable`."""
@@ -69,11 +70,9 @@ class Cluster:
 
     async def close(self) -> None:
         """Hang up."""
-        async with self._asking:
-            await self._hang_up()
+        await self._hang_up(self._admin)
 
-    async def _find(self, name: str) -> Topic | None:
-        admin = await self._connected()
+    async def _find(self, admin: AIOKafkaAdminClient, name: str) -> Topic | None:
         # Without leave to create, or a broker with auto.create.topics.enable would do so by its own defaults.
         answer = await admin._send_request(MetadataRequest([name], allow_auto_topic_creation=False))  # noqa: SLF001
         (found,) = answer.to_object()["topics"]
@@ -86,14 +85,13 @@ class Cluster:
             raise errors.LeaderNotAvailableError
         return Topic(name, len(found["partitions"]), await self._max_batch(admin, name))
 
-    async def _create(self, name: str) -> Topic:
+    async def _create(self, admin: AIOKafkaAdminClient, name: str) -> Topic:
         wanted = self._config.topics
         if not wanted.create:
             msg = f"topic {name} does not exist; create it, or set kafka.topics.create"
             raise TopicMissing(msg)
         # An empty assignment, since aiokafka refuses its own default for a replication factor of -1.
         topic = NewTopic(name, wanted.partitions, wanted.replication_factor, replica_assignments={})
-        admin = await self._connected()
         answer = await admin.create_topics([topic])
         code, text = answer.topic_errors[0][1], (answer.topic_errors[0][2:] or ("",))[0]
         error = errors.for_code(code)
@@ -102,7 +100,7 @@ class Cluster:
         elif error is not errors.TopicAlreadyExistsError:
             msg = f"topic {name} does not exist and could not be created: {text or refused(error()).error}"
             raise TopicMissing(msg)
-        while not (found := await self._find(name)):  # noqa: ASYNC110 - only asking tells when metadata has it
+        while not (found := await self._find(admin, name)):  # noqa: ASYNC110 - only asking tells when metadata has it
             await asyncio.sleep(CREATION_POLL)
         return found
 
@@ -116,13 +114,25 @@ class Cluster:
         return MAX_BATCH_UNKNOWN
 
     async def _connected(self) -> AIOKafkaAdminClient:
-        if self._admin is None:
-            self._admin = AIOKafkaAdminClient(**self._connection)
-            await self._admin.start()
-        return self._admin
+        """Give the connection for questions; one is made at a time, and shared."""
+        async with self._connecting:
+            if self._admin is None:
+                admin = AIOKafkaAdminClient(**self._connection)
+                try:
+                    await admin.start()
+                except BaseException:
+                    await _close(admin)
+                    raise
+                self._admin = admin
+            return self._admin
 
-    async def _hang_up(self) -> None:
-        if self._admin:
-            with suppress(KafkaError, OSError, TimeoutError):
-                await asyncio.wait_for(self._admin.close(), 1)
+    async def _hang_up(self, admin: AIOKafkaAdminClient | None) -> None:
+        """Close a connection that failed; the next question makes a new one."""
+        if admin is not None and admin is self._admin:
             self._admin = None
+            await _close(admin)
+
+
+async def _close(admin: AIOKafkaAdminClient) -> None:
+    with suppress(KafkaError, OSError, TimeoutError):
+        await asyncio.wait_for(admin.close(), 1)
