@@ -40,10 +40,10 @@ class Store:
         self._connection.pragma("max_page_count", max_size // PAGE_SIZE)
         self._remembered = remembered
         self._recent = RecentIds(remembered)
-        query = "SELECT number, digest FROM ids ORDER BY number DESC LIMIT ?"
-        for number, digest in reversed(rows(self._connection, query, (remembered,))):
-            self._recent.add(number, digest)
         self.last_number = self._count("SELECT coalesce(max(number), 0) FROM ids")
+        query = "SELECT number, digest FROM ids WHERE number > ? ORDER BY number"
+        for number, digest in self._connection.execute(query, (self.last_number - remembered,)):
+            self._recent.add(number, digest)
         self.last_flight = self._count("SELECT coalesce(max(id), 0) FROM flights")
         self.pending = self._count("SELECT count(*) FROM deliveries WHERE status = 'pending'")
         self._dead = self._count(f"SELECT coalesce(sum({SIZE}), 0) FROM deliveries WHERE status = 'dead'")  # noqa: S608 - constant
@@ -109,7 +109,8 @@ class Store:
     def sweep(self, older_than: float) -> int:
         """Remove up to 500 deliveries settled before `older_than`, or the oldest settled when space is short.
 
-        Pending and dead ones are never removed, and ids stay. Gives how many went; raises `Unavailable`.
+        Pending and dead ones are never removed, and ids stay. The next call goes on behind the last that
+        went, until one gives 0. Gives how many went; raises `Unavailable`.
         """
         short = self._used >= self._max_size - 2 * self._reserve
         try:
