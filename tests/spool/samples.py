@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 from contextlib import closing, contextmanager
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import apsw
 
 from relay.core.errors import Reason
 from relay.core.model import Delivery, Status
-from relay.spool import Appended, Entry, Flight, Journal, Settlement
+from relay.spool import Appended, Entry, Flight, Journal, Settlement, Spool
 from relay.spool.file import connect_reader, rows
 from relay.spool.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from relay.metrics import Metrics
 
 MIB = 1 << 20
 NOW = 1_000_000.0
@@ -93,6 +95,25 @@ def alter(path: Path, statement: str) -> None:
     with closing(apsw.Connection(str(path))) as connection:
         connection.set_busy_timeout(5000)
         connection.execute(statement)
+
+
+def spool_at(path: Path, metrics: Metrics, **settings: Any) -> Spool:  # noqa: ANN401 - the settings of Spool
+    """Name a spool; `async with` opens it."""
+    return Spool(path, metrics=metrics, **{"max_size": 64 * MIB, "retention": 60.0, "remembered": 1000} | settings)
+
+
+def log_of(path: Path) -> Path:
+    """Name the write-ahead log of a spool."""
+    return path.with_name(path.name + "-wal")
+
+
+def forget(_: Appended) -> None:
+    """Hand on nothing."""
+
+
+async def append_all(spool: Spool, ids: list[str]) -> list[Appended]:
+    """Append at once, each as a request of its own."""
+    return await asyncio.gather(*(spool.append(entry(id_), forget) for id_ in ids))
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -20,12 +20,6 @@ if TYPE_CHECKING:
 SMALL = 2 * MIB
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Name a spool that does not exist yet."""
-    return tmp_path / "spool.db"
-
-
 def fill(store: Store, template: Entry, cause: Cause) -> int:
     """Append until one is refused for the cause given; say how many were taken."""
     for taken in range(100_000):

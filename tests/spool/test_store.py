@@ -39,12 +39,6 @@ PUBLISHED = (1, Status.PUBLISHED, None)
 REFUSED = (1, Status.DEAD, Reason.REFUSED)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Name a spool that does not exist yet."""
-    return tmp_path / "spool.db"
-
-
 def remembered(store: Store) -> tuple[object, ...]:
     """Give all that a store knows without asking the file."""
     return store.usage, store.pending, store.last_number, store.last_flight, store.horizon
@@ -220,53 +214,6 @@ def test_take_back_proves_that_the_disk_takes_writes(path: Path) -> None:
         store.close()
         with pytest.raises(Unavailable, match="the spool could not be written"):
             store.take_back(1, 0)
-
-
-def test_the_sweep_takes_what_is_old(path: Path) -> None:
-    """By age go published and dropped ones with their records; pending and dead ones, and all ids, stay."""
-    with opened(path) as store:
-        append(store, entry("1"), entry("2"), entry("3", status=Status.DEAD), entry("4", status=Status.DROPPED))
-        store.commit([entry("5")], [Journal((published(1),))], NOW + 5)
-        store.commit((), [Journal((published(5),))], NOW + 10)
-        assert [store.sweep(NOW + 5), store.sweep(NOW + 5)] == [1, 0]
-        assert look(path, "SELECT number FROM deliveries") == [(1,), (2,), (3,), (5,)]
-        assert [store.sweep(NOW + 10), store.sweep(NOW + 10)] == [1, 0]
-    assert look(path, "SELECT number, status FROM deliveries") == [(2, "pending"), (3, "dead"), (5, "published")]
-    assert look(path, "SELECT number FROM records") == [(5,)]
-    assert look(path, "SELECT count(*) FROM ids") == [(5,)]
-
-
-def test_the_sweep_goes_in_small_pieces(path: Path) -> None:
-    """One call holds up the writer for 500 rows at most, and the next goes on where it stopped."""
-    with opened(path) as store:
-        append(store, *(entry(str(number), status=Status.DROPPED) for number in range(1200)))
-        assert [store.sweep(NOW + 1) for _ in range(4)] == [500, 500, 200, 0]
-
-
-def test_short_of_space_the_sweep_takes_the_oldest(path: Path) -> None:
-    """When space is short the oldest settled ones go although they are young, only as long as it is."""
-    with opened(path, max_size=2 * MIB) as store:
-        append(store, entry("pending", body=bytes(1000)))
-        number = 0
-        while store.usage.used < 1.6 * MIB:
-            append(store, entry(str(number), body=bytes(1000), status=Status.DROPPED))
-            number += 1
-        assert store.sweep(0) == 500
-        assert store.sweep(0) == 0
-        assert store.usage.used < 1.6 * MIB
-    [(count, first)] = look(path, "SELECT count(*), min(number) FROM deliveries WHERE status = 'dropped'")
-    assert (count, first) == (number - 500, 502)
-    assert look(path, "SELECT count(*) FROM deliveries WHERE status = 'pending'") == [(1,)]
-
-
-def test_a_sweep_that_fails_is_told(path: Path) -> None:
-    """A disk that refuses the sweep is `Unavailable`, and nothing has left."""
-    with opened(path) as store:
-        append(store, entry("1", status=Status.DROPPED))
-        alter(path, "CREATE TRIGGER fault BEFORE DELETE ON deliveries BEGIN SELECT raise(ABORT, 'forbidden'); END")
-        with pytest.raises(Unavailable, match=r"the spool could not be swept: .*forbidden"):
-            store.sweep(NOW + 1)
-        assert look(path, "SELECT number FROM deliveries") == [(1,)]
 
 
 def test_the_horizon_has_an_age(path: Path) -> None:

@@ -1,0 +1,126 @@
+"""Reader: what the file says, in bounded pieces, beside the writer."""
+
+from __future__ import annotations
+
+import tracemalloc
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from relay.core.errors import Reason, Unavailable
+from relay.core.model import Placed, Status
+from relay.spool import Fact, Journal, Stored
+from relay.spool.reader import PAGE_BYTES, PAGE_ROWS, Reader
+from tests.spool.samples import FLIGHT, MIB, NOW, append, entry, opened, published, refused, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from relay.spool.store import Store
+
+BACKLOG = 100_000
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    """Open the writer's side."""
+    with opened(path) as store:
+        yield store
+
+
+@pytest.fixture
+def reader(store: Store, path: Path) -> Iterator[Reader]:
+    """Open the reader's side of the same file."""
+    with closing(Reader(path)) as reader:
+        yield reader
+
+
+def test_a_page_holds_what_is_pending_in_order(store: Store, reader: Reader) -> None:
+    """A page has the pending deliveries of the range asked for, as they were received, with what is settled of them."""
+    entries = [entry(str(number), body=bytes([number])) for number in range(1, 7)]
+    append(store, *entries[:4], entry("dead", status=Status.DEAD), *entries[4:])
+    settle(store, published(2), refused(3, "b", ("a", "b")), published(3, "c", ("a", "b", "c")))
+    assert reader.page(0, 6) == [
+        Stored(1, entries[0].delivery, ()),
+        Stored(3, entries[2].delivery, ("b", "c")),
+        Stored(4, entries[3].delivery, ()),
+        Stored(6, entries[4].delivery, ()),
+    ]
+    assert [stored.number for stored in reader.page(3, 100)] == [4, 6, 7]
+    assert reader.page(7, 100) == reader.page(3, 3) == []
+
+
+def test_a_page_is_bounded(store: Store, reader: Reader) -> None:
+    """A page ends after so many rows, or with the row that fills its bytes; the next begins behind it."""
+    append(store, *(entry(str(number)) for number in range(PAGE_ROWS + 1)))
+    assert [stored.number for stored in reader.page(0, 1000)] == list(range(1, PAGE_ROWS + 1))
+    assert [stored.number for stored in reader.page(PAGE_ROWS, 1000)] == [PAGE_ROWS + 1]
+    append(store, *(entry(f"big-{number}", body=bytes(PAGE_BYTES // 2)) for number in range(3)))
+    assert [stored.number for stored in reader.page(PAGE_ROWS + 1, 1000)] == [PAGE_ROWS + 2, PAGE_ROWS + 3]
+
+
+def test_deliveries_are_loaded_by_number(store: Store, reader: Reader) -> None:
+    """Whatever their status, those that are there are given, and the others left out."""
+    one, two = entry("1"), entry("2", status=Status.DEAD)
+    append(store, one, two)
+    settle(store, published(1))
+    assert reader.load([2, 1, 3]) == {2: Stored(2, two.delivery, ()), 1: Stored(1, one.delivery, ("a",))}
+
+
+def test_a_fact_is_what_became_of_a_delivery(store: Store, reader: Reader) -> None:
+    """A fact has the status and the records in Kafka; a record without offset is one, a refused one is not."""
+    append(store, entry("1"), entry("2", status=Status.DEAD))
+    assert reader.fact(1) == Fact(1, "1", Status.PENDING, None, ())
+    topics = ("a", "b", "c")
+    lost = replace(published(1, "b", topics), offset=None)
+    settle(store, refused(1, "c", topics), published(1, "a", topics), lost)
+    assert reader.fact(1) == Fact(1, "1", Status.DEAD, Reason.REFUSED, (Placed("a", 0, 101), Placed("b", 0, None)))
+    assert reader.fact(2) == Fact(2, "2", Status.DEAD, Reason.UNROUTABLE, ())
+
+
+def test_of_what_was_swept_there_is_no_fact(store: Store, reader: Reader) -> None:
+    """A delivery that left the file is None, as is one that never was."""
+    append(store, entry("1", status=Status.DROPPED))
+    store.sweep(NOW + 1)
+    assert reader.fact(1) is reader.fact(2) is None
+
+
+def test_flights_come_back_as_they_were_journalled(store: Store, reader: Reader) -> None:
+    """Every field of a flight survives, and they stand in the order in which they were journalled."""
+    flights = [FLIGHT, replace(FLIGHT, topic="b", base_sequence=(1 << 31) - 1, items=((9, bytes(range(256))),))]
+    _, [journalled] = store.commit((), [Journal(flights=tuple(flights))], NOW)
+    assert reader.flights() == list(journalled.flights)
+    assert [replace(flight, id=0) for flight in reader.flights()] == flights
+
+
+def test_a_reader_that_cannot_read_says_so(reader: Reader) -> None:
+    """Every question to a file that is gone gets `Unavailable`."""
+    reader.close()
+    for ask in (lambda: reader.page(0, 1), lambda: reader.load([1]), lambda: reader.fact(1), reader.flights):
+        with pytest.raises(Unavailable, match="the spool could not be read"):
+            ask()
+
+
+@pytest.mark.slow
+def test_a_backlog_is_read_in_flat_memory(path: Path) -> None:
+    """Opening a file with 100,000 pending deliveries, and reading them all page by page, takes what one page takes."""
+    with opened(path, remembered=BACKLOG) as store:
+        for start in range(0, BACKLOG, 5_000):
+            append(store, *(entry(str(number), body=bytes(200)) for number in range(start, start + 5_000)))
+    tracemalloc.start()
+    try:
+        with opened(path, remembered=BACKLOG) as store, closing(Reader(path)) as reader:
+            assert store.pending == BACKLOG
+            number = read = 0
+            while page := reader.page(number, store.last_number):
+                assert page[0].number == number + 1
+                number = page[-1].number
+                read += len(page)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert read == BACKLOG
+    assert peak < 24 * BACKLOG + 3 * MIB
