@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-OTHER_READING_INTERVAL = 1.0  # seconds between two tests of the other reading: a forger must not pay for them
+OTHER_READING_INTERVAL = 1.0  # seconds between two tests of the other reading: a forger must not have us pay for more
+MISMATCH_INTERVAL = 60.0  # seconds between two warnings of one source's Algorithm header; all are counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Ingest:
         self._forwarder = forwarder
         self._metrics = metrics
         self._after = after
-        self._other_reading_tested = 0.0
+        self._told_at: dict[tuple[str, str], float] = {}
 
     async def receive(self, source: Source, headers: Headers, body: bytes) -> Awaitable[Receipt]:
         """Authenticate and store one request; on disk when this returns, and its receipt can be waited for.
@@ -92,7 +93,8 @@ class Ingest:
             raise
         if not algorithm_matches(headers.algorithms):
             self._metrics.algorithm_mismatch(source.name)
-            log.warning("algorithm.mismatched", source=source.name, headers=len(headers.algorithms))
+            if self._seldom("algorithm", source, MISMATCH_INTERVAL):
+                log.warning("algorithm.mismatched", source=source.name, headers=len(headers.algorithms))
         return delivery
 
     def _process(self, delivery: Delivery) -> tuple[Entry, Processed | None]:
@@ -171,15 +173,21 @@ class Ingest:
 
     def _test_other_reading(self, source: Source, headers: Headers, body: bytes, rejected: Rejected) -> None:
         """Tell, from a sample of the refused, whether the other setting of `signs` would fit."""
-        now = time.monotonic()
-        fits = rejected.refusal in (Refusal.BAD_SIGNATURE, Refusal.AMBIGUOUS_CONTENT)
-        if not fits or now - self._other_reading_tested < OTHER_READING_INTERVAL:
+        doubtful = rejected.refusal in (Refusal.BAD_SIGNATURE, Refusal.AMBIGUOUS_CONTENT)
+        if not doubtful or not self._seldom("reading", source, OTHER_READING_INTERVAL):
             return
-        self._other_reading_tested = now
         if other_reading_verifies(source, headers.signatures, body):
             self._metrics.other_reading(source.name)
             other = Signs.CONTENT if source.signs is Signs.BODY else Signs.BODY
             rejected.detail = f"the signature fits the {other}: set sources.{source.name}.signs to {other}"
+
+    def _seldom(self, what: str, source: Source, interval: float) -> bool:
+        """Tell whether something may be done again for a source, and take it as done."""
+        now = time.monotonic()
+        if now - self._told_at.get((what, source.name), -interval) < interval:
+            return False
+        self._told_at[what, source.name] = now
+        return True
 
 
 def _accepted(delivery: Delivery, processed: Processed) -> Entry:
