@@ -157,9 +157,10 @@ class Lane:
         """Say what is wrong, once for each trouble, and since when."""
         if self.trouble is None:
             self.since = time.time()
-        if self.trouble != str(error):
-            event = "topic.missing" if isinstance(error, TopicMissing) else "lane.failed"
-            log.error(event, topic=self.topic, error=str(error), flights=len(self._logbook.aloft))
+        if isinstance(error, TopicMissing) and self.trouble != str(error):
+            log.error("topic.missing", topic=self.topic, error=str(error))
+        elif self.trouble != str(error):
+            log.error("lane.failed", topic=self.topic, error=str(error), flights=len(self._logbook.aloft))
         self.trouble = str(error)
         self._failures += 1
 
