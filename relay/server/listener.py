@@ -105,6 +105,10 @@ class Listener:
             except Unavailable as fate:
                 self._tell_unavailable(source, fate)
                 status, response = "unavailable", answer.unavailable(fate)
+            except Exception as error:  # noqa: BLE001 - a fault of ours is told to the log, and to the sender as 503
+                unexpected = Unavailable(f"unexpected: {error!r}")
+                self._tell_unavailable(source, unexpected, error)
+                status, response = "unavailable", answer.unavailable(unexpected)
         self._metrics.answered(status, time.perf_counter() - started)
         if self.draining:
             response.force_close()
@@ -180,10 +184,11 @@ class Listener:
         path = request.path[:200] if source is None else source.path
         log.warning("delivery.rejected", source=name, path=path, reason=fate.refusal, detail=fate.detail or None)
 
-    def _tell_unavailable(self, source: Source | None, fate: Unavailable) -> None:
+    def _tell_unavailable(self, source: Source | None, fate: Unavailable, fault: Exception | None = None) -> None:
         cause = Cause.STOPPING if self.draining else fate.cause
         self._metrics.unavailable(cause)
-        log.error("delivery.unavailable", source=source.name if source else None, cause=cause, detail=str(fate))
+        name = source.name if source else None
+        log.error("delivery.unavailable", source=name, cause=cause, detail=str(fate), exc_info=fault)
 
 
 def _headers(request: web.BaseRequest) -> Headers:

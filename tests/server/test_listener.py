@@ -1,0 +1,88 @@
+"""What of the listener cannot be seen from outside: aiohttp's settings in force, and faults of our own."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, NoReturn
+
+from aiohttp import web, web_protocol
+from structlog.testing import capture_logs
+
+from relay.config import Listen
+from relay.ingest import Headers, Ingest
+from relay.metrics import Metrics
+from relay.server import Listener
+from relay.server.connection import MAX_HEADERS, MAX_LINE, Connection, Server
+from tests.core.samples import SOURCE
+from tests.running import event, request, signed
+from tests.wire import Answer, Wire
+
+if TYPE_CHECKING:
+    import pytest
+
+    from relay.core.model import Source
+
+
+class Faulty(Ingest):
+    """An ingest with a fault of ours in it."""
+
+    def __init__(self) -> None:  # the parts of an ingest are never reached
+        """Have no parts."""
+
+    async def receive(self, source: Source, headers: Headers, body: bytes) -> NoReturn:  # noqa: ARG002 - as its base
+        """Meet the fault."""
+        raise RuntimeError("a fault in line 17")
+
+
+async def test_the_settings_of_aiohttp_are_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Aiohttp drops every setting when one is misspelt, so those that count are read back from the connection."""
+    seen: dict[str, object] = {}
+
+    parser = vars(web_protocol)["HttpRequestParser"]
+
+    def recorded(*arguments: object, **settings: object) -> object:
+        seen.update(settings)
+        return parser(*arguments, **settings)
+
+    monkeypatch.setattr(web_protocol, "HttpRequestParser", recorded)
+    server = Server(_unused, header_timeout=3.0, idle_timeout=7.0, refuse=lambda status: web.Response(status=status))
+    connection = server()
+    expected = {
+        "auto_decompress": False,
+        "max_line_size": MAX_LINE,
+        "max_field_size": MAX_LINE,
+        "max_headers": MAX_HEADERS,
+    }
+    assert expected.items() <= seen.items()
+    assert isinstance(connection, Connection)
+    assert connection.keepalive_timeout == 7.0
+    assert connection.access_logger is None
+    assert server.handler_cancellation is False
+
+
+async def test_a_fault_of_ours_is_answered_503() -> None:
+    """What nobody expected costs the sender a retry: 503, told in the log and to nobody else."""
+    metrics = Metrics(sources=["contoso"], types=(), dropping=(), topics=(), version="0")
+    listener = Listener(Listen(host="127.0.0.1", port=0), [SOURCE], Faulty(), metrics)
+    await listener.start()
+    try:
+        with capture_logs() as logged:
+            answer = await _ask(listener.port)
+    finally:
+        await listener.stop()
+    assert (answer.status, answer.headers["retry-after"], answer.headers["server"]) == (503, "1", "relay")
+    assert answer.fields == {"error": "the delivery could not be stored"}
+    (line,) = logged
+    assert (line["event"], line["detail"]) == ("delivery.unavailable", "unexpected: RuntimeError('a fault in line 17')")
+
+
+async def _ask(port: int) -> Answer:
+    def ask() -> Answer:
+        with Wire(port) as wire:
+            return wire.ask(request(event(), signed(event())))
+
+    return await asyncio.to_thread(ask)
+
+
+async def _unused(request: web.BaseRequest) -> web.Response:
+    raise AssertionError
