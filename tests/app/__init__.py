@@ -1,0 +1,1 @@
+"""Tests of relay/app: black boxes."""

@@ -1,0 +1,1 @@
+"""Tests of relay/envelope: black boxes."""
