@@ -45,8 +45,7 @@ def post(url: str, headers: Mapping[str, str], body: bytes) -> Answer:
     """Post a body, once, following no redirect; blocks. Raises OSError, ValueError or HTTPException."""
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        msg = f"{url} is not an http or https URL"
-        raise ValueError(msg)
+        raise ValueError("not an http or https URL")  # not repeated here: its query may be a secret
     make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = make(parts.hostname, parts.port, timeout=TIMEOUT)
     try:
