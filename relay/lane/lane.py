@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from itertools import takewhile
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import structlog
@@ -120,18 +120,21 @@ class Lane:
             await producer.kill()
 
     async def _next(self, topic: Topic) -> Sequence[Item]:
-        """Take what waits, else settle at once and wait; nothing when idle for too long."""
-        limit = min(topic.max_batch, ROUND_BYTES)
+        """Take what waits, else settle at once and wait; nothing when idle for long, or while a lane wants a turn."""
+        limit, patience = min(topic.max_batch, ROUND_BYTES), self._neighbours.idle_timeout
+        idle_since = time.monotonic()
         while not (items := await self.cursor.peek(limit)):
             self._heal()
             await self._logbook.settle()
-            if not await self.cursor.wait(self._neighbours.idle_timeout):
+            if await self.cursor.wait(min(TURN, patience)):
+                continue
+            if self._neighbours.permits.wanted or time.monotonic() - idle_since >= patience:
                 return ()
         return items
 
     async def _send(self, producer: Producer, topic: Topic, items: Sequence[Item]) -> None:
         """Journal one round, a batch for each partition; send it; note what was acknowledged."""
-        fitting = list(takewhile(lambda item: record_size(item.record) <= topic.max_batch, items))
+        fitting = _fitting(items, topic.max_batch)
         if not fitting:
             self._logbook.bury(items[0], Reason.TOO_LARGE, f"topic {topic.name} takes {topic.max_batch} bytes at most")
             self.cursor.advance(items[0].number)
@@ -174,3 +177,9 @@ class Lane:
     def _backoff(self) -> float:
         """Give full jitter: lanes that failed together do not return together."""
         return random.uniform(0, min(BACKOFF_MAX, BACKOFF_FIRST * 2 ** min(self._failures, 16)))  # noqa: S311 - no secret
+
+
+def _fitting(items: Sequence[Item], room: int) -> list[Item]:
+    """Choose what one batch may hold, should all keys be of one partition; what surrounds a record counts as well."""
+    sizes = accumulate(record_size(item.record) for item in items)
+    return [item for item, size in zip(items, sizes, strict=True) if size <= room]

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from relay.lane.committed import Item
     from relay.lane.logbook import Logbook
     from relay.lane.ports import Neighbours, Producer
+    from relay.spool import Flight
+
+    Group = tuple[int, Sequence[Item]]
 
 log = structlog.get_logger()
 
@@ -60,8 +63,9 @@ class Recovery:
             await producer.kill()
         forgotten = lost + [batch for batch, refused in refusals if refused.kind is Kind.FORGOTTEN]
         if forgotten:
-            self._doubt(forgotten, "the broker does not know these batches any more")
-            await self._rebook(topic, forgotten, [group for batch in forgotten for group in _groups(batch, topic)])
+            behind = [follower for batch in forgotten for follower in self._followers(batch)]
+            self._doubt(forgotten + behind, "the broker does not know these batches any more")
+            await self._rebook(topic, [(batch, _groups(batch, topic)) for batch in forgotten])
         for batch, refused in refusals:
             if refused.kind is Kind.CONTENT:
                 await self._halve(topic, batch, refused)
@@ -102,30 +106,43 @@ class Recovery:
         items = batch.items
         if len(items) == 1:
             self._logbook.bury(items[0], Reason.REFUSED, f"topic {self._name} refused the record: {refused.error}")
-            await self._logbook.write((), replaced=[batch])
+            await self._rebook(topic, [(batch, ())])
             return
         middle = len(items) // 2
-        halves = [(batch.partition, items[:middle]), (batch.partition, items[middle:])]
-        await self._rebook(topic, [batch], halves)
+        halves = ((batch.partition, items[:middle]), (batch.partition, items[middle:]))
+        await self._rebook(topic, [(batch, halves)])
 
-    async def _rebook(
-        self, topic: Topic, batches: Sequence[Batch], groups: Iterable[tuple[int, Sequence[Item]]]
-    ) -> None:
-        """Put flights under a fresh id in the place of others, durably; they are sent in the next turn."""
-        producer = await self._neighbours.kafka.open_producer(topic)
-        await producer.kill()
-        flights = flights_of(self._name, groups, producer.identity, defaultdict(int))
-        await self._logbook.write(flights, replaced=batches)
+    async def _rebook(self, topic: Topic, changes: Sequence[tuple[Batch, Iterable[Group]]]) -> None:
+        """Put flights under a fresh id in the place of others, durably; they are sent in the next turn.
+
+        What was journalled behind them on their partitions goes along, or it would be sent before them,
+        and under numbers that no longer follow.
+        """
+        replaced: list[Batch] = []
+        groups: list[Group] = []
+        for batch, parts in changes:
+            followers = self._followers(batch)
+            replaced += (batch, *followers)
+            groups += (*parts, *(group for follower in followers for group in _groups(follower, topic)))
+        flights: Sequence[tuple[Flight, Sequence[Item]]] = ()
+        if groups:
+            producer = await self._neighbours.kafka.open_producer(topic)
+            await producer.kill()
+            flights = flights_of(self._name, groups, producer.identity, defaultdict(int))
+        await self._logbook.write(flights, replaced=replaced)
+
+    def _followers(self, batch: Batch) -> list[Batch]:
+        """Give what was journalled behind a batch on its partition; handed over, it is always the first there."""
+        return [other for other in self._logbook.aloft if other.partition == batch.partition and other is not batch]
 
     def _doubt(self, batches: Sequence[Batch], why: str) -> None:
         """Count records that may be in Kafka twice, each flight once."""
         for batch in batches:
             if batch.flight.id not in self._doubted:
                 self._doubted.add(batch.flight.id)
-                self._neighbours.metrics.possible_duplicates(self._name, len(batch.items))
-                log.warning(
-                    "flight.doubtful", topic=self._name, flight=batch.flight.id, records=len(batch.items), why=why
-                )
+                records = len(batch.flight.items)
+                self._neighbours.metrics.possible_duplicates(self._name, records)
+                log.warning("flight.doubtful", topic=self._name, flight=batch.flight.id, records=records, why=why)
 
 
 def _first_by_partition(batches: Iterable[Batch]) -> list[Batch]:
@@ -136,8 +153,10 @@ def _first_by_partition(batches: Iterable[Batch]) -> list[Batch]:
     return list(first.values())
 
 
-def _groups(batch: Batch, topic: Topic) -> Iterable[tuple[int, Sequence[Item]]]:
-    """Keep a batch on its partition; when that is gone, go by the keys."""
+def _groups(batch: Batch, topic: Topic) -> Iterable[Group]:
+    """Keep a batch on its partition; when that is gone, go by the keys. Nothing when none of its records is left."""
+    if not batch.items:
+        return ()
     if batch.partition < topic.partitions:
-        return [(batch.partition, batch.items)]
+        return ((batch.partition, batch.items),)
     return by_partition(batch.items, topic.partitions).items()

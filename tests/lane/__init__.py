@@ -1,0 +1,1 @@
+"""Lanes: one contract for the fake and for real Kafka, and what only a fake can be made to do."""
