@@ -140,13 +140,15 @@ def healthcheck(path: Path, timeout: float) -> None:
 @cli.command()
 @click.option("--once", is_flag=True, help="Leave after the samples.")
 @click.option("--kafka", "bootstrap", metavar="HOST:PORT", help="Use this cluster in place of the embedded one.")
-@click.option("--port", default=0, help="The port to listen on; by default any free one.")
+@click.option("--port", type=click.IntRange(0, 65_535), default=0, help="Where to listen; by default any free port.")
 def demo(once: bool, bootstrap: str | None, port: int) -> None:  # noqa: FBT001 - click's flags
     """Show the relay at work: signed deliveries in, and the records as a subscriber reads them."""
     try:
         from relay.sandbox import demo as sandbox
     except ImportError as error:
         _fail(f"{error}; the demo needs an extra: pip install 'syskit-point-relay[demo]'", NO)
+    except KeyboardInterrupt:
+        return  # Ctrl-C is how a demo ends, also while it starts
     sandbox.show(once=once, bootstrap=bootstrap, port=port)
 
 

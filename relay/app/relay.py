@@ -36,8 +36,11 @@ DOCUMENTED_TYPES = ("ProvisioningStarted", "ProvisioningCompleted", "Provisionin
 class Relay:
     """Everything a running relay is made of, under one TaskGroup."""
 
-    def __init__(self, config: Config) -> None:
-        """Build every part; nothing is opened yet. Raises OSError for unusable certificates."""
+    def __init__(self, config: Config, cluster: Cluster | None = None) -> None:
+        """Build every part; nothing is opened yet. Raises OSError for unusable certificates.
+
+        `cluster` takes the place of the one that `config` describes; the relay closes it.
+        """
         self._config = config
         literal = (template.literal for route in config.routes for template in route.topics)
         names = tuple(dict.fromkeys(name for name in literal if name))
@@ -56,7 +59,7 @@ class Relay:
             remembered=config.dedupe.ids,
             metrics=self.metrics,
         )
-        self._cluster = Cluster(config.kafka)
+        self._cluster = cluster or Cluster(config.kafka)
         self.forwarder = Forwarder(config, pipeline, self.spool, self._cluster, self.metrics)
         topics = Topics(names, self._cluster)
         ingest = Ingest(pipeline, self.spool, self.forwarder, self.metrics, after=config.ack.after)
