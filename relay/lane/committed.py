@@ -55,7 +55,7 @@ class Committed:
         self.answered: str | None = None
         self.settled = False
         self.wakers: list[Callable[[], None]] = []
-        self._open = len(records)
+        self._open = {record.topic for record in records}
 
     @property
     def size(self) -> int:
@@ -65,7 +65,7 @@ class Committed:
     @property
     def acknowledged(self) -> bool:
         """Tell whether every record has come to its end."""
-        return self._open == 0
+        return not self._open
 
     @property
     def status(self) -> Status:
@@ -77,12 +77,12 @@ class Committed:
     def place(self, placed: Placed) -> None:
         """Note that a record is in Kafka."""
         self.placed.append(placed)
-        self._close_one()
+        self._close(placed.topic)
 
-    def bury(self, reason: Reason) -> None:
-        """Note that a record will never be in Kafka."""
+    def bury(self, topic: str, reason: Reason) -> None:
+        """Note that a record will never be in Kafka; twice is as good as once, should a commit be repeated."""
         self.reason = reason
-        self._close_one()
+        self._close(topic)
 
     def release(self) -> None:
         """Let go whoever waits for it."""
@@ -90,8 +90,8 @@ class Committed:
             wake()
         self.wakers.clear()
 
-    def _close_one(self) -> None:
-        self._open -= 1
+    def _close(self, topic: str) -> None:
+        self._open.discard(topic)
         if not self._open:
             self.release()
 

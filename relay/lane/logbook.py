@@ -74,7 +74,7 @@ class Logbook:
         """Note that a record will never be in Kafka; its delivery becomes a dead letter."""
         topics = item.committed.topics
         self._settle(item, Settlement(item.number, topics, self._topic, reason=reason, detail=detail))
-        item.committed.bury(reason)
+        item.committed.bury(self._topic, reason)
 
     def _settle(self, item: Item, settlement: Settlement) -> None:
         self._settlements.append(settlement)
