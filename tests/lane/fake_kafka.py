@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from relay.kafka import Acknowledged, Identity, KafkaUnavailable, Kind, Refused, Topic, TopicMissing, record_size
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from relay.core.model import Record
     from relay.kafka import Outcome
@@ -101,7 +101,7 @@ class FakeKafka:
 
     `faults` are met by the next batches in turn. `open_failures` is how many producers will not open.
     `delivery_timeout` is how long a batch without an answer is waited for. `hung` is set while one is.
-    `open_now` and `open_most` count producers.
+    `open_now` and `open_most` count producers, `opened` names them. `watch` sees each send before it is done.
     """
 
     def __init__(self, *, cluster: str = "fake", delivery_timeout: float = 60.0) -> None:
@@ -114,6 +114,7 @@ class FakeKafka:
         self.open_now = self.open_most = 0
         self.opened: list[tuple[str, Identity]] = []
         self.delivery_timeout = delivery_timeout
+        self.watch: Callable[[FakeProducer, Mapping[int, Sequence[Record]]], None] = lambda _producer, _batches: None
         self._last_id = 4000
 
     def create_topic(self, name: str, partitions: int = 3, limit: int = 1_048_588) -> None:
@@ -171,6 +172,7 @@ class FakeProducer:
     async def send(self, batches: Mapping[int, Sequence[Record]]) -> dict[int, Outcome]:
         """Hand each batch over; a fault may meet it."""
         assert self._open, "sent by a producer that was killed"
+        self._kafka.watch(self, batches)
         outcomes: dict[int, Outcome] = {}
         silent = []
         for partition, records in batches.items():

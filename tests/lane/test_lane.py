@@ -1,0 +1,272 @@
+"""What a lane does when its neighbours fail, as only a fake can be made to."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from relay.core.errors import Unavailable
+from relay.core.model import Status
+from relay.kafka import Kind
+from relay.lane import Lane, Permits
+from relay.metrics import LaneState
+from tests.lane.fake_kafka import HANG, LOSE_ANSWER, FakeKafka, refuse
+from tests.lane.life import KEYS, Life, Line, number_of
+from tests.spool.samples import until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+    from pathlib import Path
+
+    from relay.core.model import Record
+    from relay.lane import Journals
+    from relay.spool import Flight, Journal, Journalled
+    from tests.lane.fake_kafka import FakeProducer
+
+TOPIC = "t"
+
+
+class Disk:
+    """A spool on a disk that refuses the next `refusals` journals that have settlements (or any, if `all_of_them`).
+
+    `durable` is what flights it holds; `refused` is set by the first refusal.
+    """
+
+    def __init__(self, spool: Journals) -> None:
+        """Write to `spool`."""
+        self._spool = spool
+        self.refusals = 0
+        self.all_of_them = False
+        self.refused = asyncio.Event()
+        self.durable: dict[int, Flight] = {}
+
+    async def write(self, journal: Journal) -> Journalled:
+        """Write, or refuse."""
+        if self.refusals and (journal.settlements or self.all_of_them):
+            self.refusals -= 1
+            self.refused.set()
+            raise Unavailable("the disk is full")
+        journalled = await self._spool.write(journal)
+        self.durable = {id_: flight for id_, flight in self.durable.items() if id_ not in journal.landed}
+        self.durable |= {flight.id: flight for flight in journalled.flights}
+        return journalled
+
+
+@pytest.fixture
+def kafka() -> FakeKafka:
+    """Give a Kafka with one topic of one partition."""
+    kafka = FakeKafka()
+    kafka.create_topic(TOPIC, partitions=1)
+    return kafka
+
+
+@pytest.fixture
+async def life(tmp_path: Path) -> AsyncIterator[Life]:
+    """Give an empty spool."""
+    async with Life(tmp_path, TOPIC) as life:
+        yield life
+
+
+def published(kafka: FakeKafka, topic: str = TOPIC) -> list[int]:
+    """Read the topic's one partition."""
+    [partition] = kafka.topics[topic].partitions
+    return [number_of(record.value) for _, record in partition.log]
+
+
+@asynccontextmanager
+async def running(lane: Lane) -> AsyncIterator[asyncio.Task[None]]:
+    """Let a lane run beside, and end it."""
+    task = asyncio.ensure_future(lane.run())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def test_a_curable_failure_keeps_the_flight_and_is_waited_out(kafka: FakeKafka, life: Life) -> None:
+    """While it lasts the lane says what and since when, and the flight stays on disk; then all is well."""
+    kafka.faults.extend([refuse()] * 3)
+    await life.accept(10)
+    lane = await life.lane(kafka)
+    began = time.time()
+    async with running(lane) as task:
+        await until(lambda: lane.trouble is not None)
+        assert str(lane.state) == LaneState.WAITING
+        assert lane.trouble == "NOT_ENOUGH_REPLICAS"
+        assert began <= lane.since <= time.time()
+        since = lane.since
+        assert [flight.items[0][0] for flight in await life.spool.flights()] == [1]
+        assert (published(kafka), life.spool.pending) == ([], 10)
+        await until(lambda: len(kafka.faults) == 0)
+        assert lane.since == since or str(lane.state) == LaneState.READY
+        await task
+    assert str(lane.state) == LaneState.READY
+    assert (published(kafka), life.spool.pending, life.doubts) == (list(range(1, 11)), 0, 0)
+
+
+@pytest.mark.parametrize("fault", [HANG, LOSE_ANSWER])
+async def test_a_stuck_producer_ends_and_the_batch_is_recognised(life: Life, fault: object) -> None:
+    """Without an answer within `delivery_timeout` the producer is given up; written or not, the batch comes once."""
+    kafka = FakeKafka(delivery_timeout=0.05)
+    kafka.create_topic(TOPIC, partitions=1)
+    kafka.faults.append(fault)  # type: ignore[arg-type] # the parameters are faults
+    await life.accept(5)
+    await asyncio.wait_for((await life.lane(kafka)).run(), 5)
+    assert (published(kafka), life.spool.pending, life.doubts, life.recoveries) == ([1, 2, 3, 4, 5], 0, 0, 1)
+    assert kafka.open_now == 0
+
+
+async def test_an_idle_lane_closes_its_producer_and_ends(kafka: FakeKafka, life: Life) -> None:
+    """A lane with nothing to do keeps its producer for `idle_timeout`, and has settled long before."""
+    line = Line(await life.accept(1))
+    lane = Lane(TOPIC, line, life.neighbours(kafka, idle_timeout=0.3))
+    async with running(lane) as task:
+        await until(lambda: life.spool.pending == 0)
+        assert not task.done()
+        assert kafka.open_now == 1
+        line.push(*await life.accept(1))
+        await until(lambda: life.spool.pending == 0)
+        assert len(kafka.opened) == 1
+        await task
+    assert kafka.open_now == 0
+    assert published(kafka) == [1, 2]
+
+
+async def test_permits_are_served_in_turn(kafka: FakeKafka, life: Life) -> None:
+    """With fewer permits than lanes none holds more than its turn, and an idle one gives way to one that waits."""
+    for name in "abc":
+        kafka.create_topic(name, partitions=1)
+    neighbours = replace(life.neighbours(kafka, idle_timeout=600.0), permits=Permits(1))
+    items = await life.accept(3)
+    lanes = []
+    for name, item in zip("abc", items, strict=True):
+        record = replace(item.record, topic=name)
+        lanes.append(Lane(name, Line([replace(item, record=record)]), neighbours))
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        tasks = [group.create_task(lane.run()) for lane in lanes]
+        await until(lambda: all(len(published(kafka, name)) == 1 for name in "abc"))
+        assert [name for name, _ in kafka.opened] == ["a", "b", "c"]
+        for task in tasks:
+            task.cancel()
+    assert kafka.open_most == 1
+
+
+async def test_a_lane_that_backs_off_holds_no_permit(kafka: FakeKafka, life: Life) -> None:
+    """Others never wait for a lane in trouble: it gives its permit back before it waits."""
+    neighbours = replace(life.neighbours(kafka), permits=Permits(1))
+    one, two = await life.accept(2)
+    missing = Lane("missing", Line([replace(one, record=replace(one.record, topic="missing"))]), neighbours)
+    async with running(missing):
+        await until(lambda: missing.trouble is not None)
+        await asyncio.wait_for(Lane(TOPIC, Line([two]), neighbours).run(), 5)
+    assert published(kafka) == [2]
+
+
+async def test_nothing_is_sent_whose_flight_is_not_durable(kafka: FakeKafka, life: Life) -> None:
+    """While the disk refuses flights nothing goes to Kafka; the lane waits, and goes on when it takes them again."""
+    disk = Disk(life.spool)
+    disk.refusals, disk.all_of_them = 1000, True
+    line = Line(await life.accept(10))
+    lane = Lane(TOPIC, line, life.neighbours(kafka, disk))
+    async with running(lane) as task:
+        await until(lambda: lane.trouble == "the disk is full")
+        assert (published(kafka), lane.flights, len(line.items)) == ([], [], 10)
+        disk.refusals = 0
+        await task
+    assert (published(kafka), life.spool.pending) == (list(range(1, 11)), 0)
+
+
+async def test_each_record_in_kafka_was_in_a_durable_flight(life: Life) -> None:
+    """At every send, the spool holds a flight with exactly its partition, numbers and records."""
+    disk = Disk(life.spool)
+
+    def look(producer: FakeProducer, batches: Mapping[int, Sequence[Record]]) -> None:
+        for partition, records in batches.items():
+            journalled = [
+                [number for number, _ in flight.items]
+                for flight in disk.durable.values()
+                if (flight.partition, flight.base_sequence, flight.producer_id)
+                == (partition, producer.next_sequence(partition), producer.identity.producer_id)
+            ]
+            assert journalled == [[number_of(record.value) for record in records]]
+
+    kafka = FakeKafka()
+    kafka.watch = look
+    kafka.create_topic(TOPIC, partitions=3, limit=600)
+    kafka.faults.extend([refuse(), LOSE_ANSWER, refuse(Kind.FORGOTTEN)])
+    kafka.delivery_timeout = 0.01
+    line = Line(await life.accept(50))
+    await Lane(TOPIC, line, life.neighbours(kafka, disk)).run()
+    assert life.spool.pending == 0
+    assert disk.durable == {}
+    assert sum(len(partition.log) for partition in kafka.topics[TOPIC].partitions) == 50
+
+
+async def test_a_failed_settle_is_kept_and_tried_again(kafka: FakeKafka, life: Life) -> None:
+    """What Kafka has acknowledged is answered at once, and written down as soon as the disk takes it, once."""
+    disk = Disk(life.spool)
+    disk.refusals = 2
+    items = await life.accept(5)
+    lane = Lane(TOPIC, Line(items), life.neighbours(kafka, disk))
+    async with running(lane) as task:
+        await disk.refused.wait()
+        assert all(item.committed.status is Status.PUBLISHED for item in items)
+        assert [number for flight in await life.spool.flights() for number, _ in flight.items] == [1, 2, 3, 4, 5]
+        assert (life.spool.pending, life.done) == (5, [])
+        await task
+    assert (published(kafka), life.spool.pending) == ([1, 2, 3, 4, 5], 0)
+    assert [done.number for done in life.done] == [1, 2, 3, 4, 5]
+    assert await life.spool.flights() == []
+
+
+async def test_an_error_of_ours_holds_back_this_topic_only(
+    kafka: FakeKafka, life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what nobody expected is waited out, told, and does not end the lane."""
+    line = Line(await life.accept(3))
+    peek, broken = line.peek, [ValueError("a mistake")]
+
+    async def stumble(max_bytes: int) -> Sequence[object]:
+        if broken:
+            raise broken.pop()
+        return await peek(max_bytes)
+
+    monkeypatch.setattr(line, "peek", stumble)
+    lane = Lane(TOPIC, line, life.neighbours(kafka))
+    async with running(lane) as task:
+        await until(lambda: lane.trouble == "unexpected: ValueError('a mistake')")
+        await task
+    assert published(kafka) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_the_order_of_a_key_is_kept_across_failures(
+    life: Life, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is refused, lost or unanswered in whatever order, each key's records come once and in order."""
+    monkeypatch.setattr("relay.lane.lane.BACKOFF_MAX", 0.01)
+    chance = random.Random(seed)
+    kafka = FakeKafka(delivery_timeout=0.002)
+    kafka.create_topic(TOPIC, partitions=3, limit=900)
+    faults = [refuse(), refuse(error="REQUEST_TIMED_OUT"), HANG, LOSE_ANSWER]
+    kafka.faults.extend(chance.choice([*faults, *[None] * 8]) for _ in range(40))  # type: ignore[misc]
+    kafka.open_failures = 2
+    await life.accept(200)
+    async with asyncio.timeout(40):
+        await (await life.lane(kafka)).run()
+    assert not kafka.faults
+    for key in range(KEYS):
+        [seen] = [
+            read
+            for partition in kafka.topics[TOPIC].partitions
+            if (read := [number_of(r.value) for _, r in partition.log if r.key == b"key-%d" % key])
+        ]
+        assert seen == [number for number in range(1, 201) if number % KEYS == key]
+    assert (life.spool.pending, life.doubts) == (0, 0)
