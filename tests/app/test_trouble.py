@@ -54,7 +54,7 @@ def test_an_answer_waits_for_kafka_so_long_and_no_longer(kafka: Cluster, tmp_pat
 def test_an_answer_may_leave_when_it_is_on_disk(kafka: Cluster, tmp_path: Path) -> None:
     """`ack.after: stored` never waits for Kafka, and publishes all the same."""
     with Running(
-        tmp_path, settings(kafka.bootstrap_servers, tmp_path, "trouble.disk", ack={"after": "stored"})
+        tmp_path, settings(kafka.bootstrap_servers, tmp_path, "trouble.disk", ack={"after": "stored", "timeout": "60s"})
     ) as relay:
         kafka.pause(1)
         try:
@@ -137,7 +137,12 @@ def test_a_full_spool_refuses_and_drains(kafka: Cluster, tmp_path: Path) -> None
     spool = {"path": f"{tmp_path}/spool.db", "max_size": "2MiB", "retention": "0s"}
     listen = {"host": "127.0.0.1", "port": 0, "max_body": "64KiB"}
     configuration = settings(
-        kafka.bootstrap_servers, tmp_path, "trouble.full", listen=listen, spool=spool, ack={"after": "stored"}
+        kafka.bootstrap_servers,
+        tmp_path,
+        "trouble.full",
+        listen=listen,
+        spool=spool,
+        ack={"after": "stored", "timeout": "60s"},
     )
     with Running(tmp_path, configuration) as relay:
         accepted: list[str] = []
