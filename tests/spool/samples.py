@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from contextlib import closing, contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -109,6 +110,18 @@ def log_of(path: Path) -> Path:
 
 def forget(_: Appended) -> None:
     """Hand on nothing."""
+
+
+@contextmanager
+def disk_refuses(path: Path) -> Iterator[None]:
+    """Let the log of this spool grow no more: every write behind its end is an error of the disk."""
+    end = log_of(path).stat().st_size
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (end, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 async def append_all(spool: Spool, ids: list[str]) -> list[Appended]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-import resource
 import subprocess
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,9 +19,9 @@ from tests.spool.samples import (
     MIB,
     alter,
     append_all,
+    disk_refuses,
     entry,
     forget,
-    log_of,
     look,
     opened,
     published,
@@ -32,8 +30,6 @@ from tests.spool.samples import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from relay.metrics import Metrics
 
 FORBID = (
@@ -70,18 +66,6 @@ async def test_a_fault_of_ours_is_told_too(path: Path, metrics: Metrics) -> None
         assert [type(answer) for answer in answers] == [Unavailable] * 2
         assert str(answers[0]).startswith("the spool failed unexpectedly: OverflowError(")
         assert [answer.number for answer in await append_all(spool, ["1"])] == [1]
-
-
-@contextmanager
-def disk_refuses(path: Path) -> Iterator[None]:
-    """Let the log of this spool grow no more: every write behind its end is an error of the disk."""
-    end = log_of(path).stat().st_size
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (end, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 async def test_after_a_disk_error_the_file_is_opened_anew(
