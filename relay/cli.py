@@ -145,8 +145,10 @@ def demo(once: bool, bootstrap: str | None, port: int) -> None:  # noqa: FBT001 
     """Show the relay at work: signed deliveries in, and the records as a subscriber reads them."""
     try:
         from relay.sandbox import demo as sandbox
-    except ImportError as error:
-        _fail(f"{error}; the demo needs an extra: pip install 'syskit-point-relay[demo]'", NO)
+    except ModuleNotFoundError as error:
+        if error.name != "confluent_kafka":
+            raise
+        _fail("the demo needs confluent-kafka: pip install 'syskit-point-relay[demo]'", NO)
     except KeyboardInterrupt:
         return  # Ctrl-C is how a demo ends, also while it starts
     sandbox.show(once=once, bootstrap=bootstrap, port=port)
