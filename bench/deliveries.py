@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import os
 import random
 import uuid
 from itertools import cycle, islice
@@ -38,6 +39,9 @@ def write(path: Path, count: int) -> None:
         for body in bodies(count):
             request = render(body)
             file.write(b"%08d" % len(request) + request)
+        # To disk now, and not during the measurement, where it would be in the way of the spool.
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def bodies(count: int) -> Iterator[bytes]:

@@ -70,7 +70,7 @@ def test_a_ledger_adds_up_over_labels() -> None:
 @pytest.mark.parametrize(
     "now",
     [
-        ledger.Ledger(9, 8, 1, 0, {}),
+        ledger.Ledger(9, 9, 1, 0, {}),
         ledger.Ledger(9, 8, 0, 0, {}),
         ledger.Ledger(9, 9, 0, 1, {}),
     ],
