@@ -90,8 +90,9 @@ class Cluster:
         if not wanted.create:
             msg = f"topic {name} does not exist; create it, or set kafka.topics.create"
             raise TopicMissing(msg)
-        # An empty assignment, since aiokafka refuses its own default for a replication factor of -1.
-        topic = NewTopic(name, wanted.partitions, wanted.replication_factor, replica_assignments={})
+        # aiokafka asks for an assignment exactly when one of the two numbers is left to the broker.
+        assignments: dict[int, list[int]] | None = {} if -1 in (wanted.partitions, wanted.replication_factor) else None
+        topic = NewTopic(name, wanted.partitions, wanted.replication_factor, assignments)
         answer = await admin.create_topics([topic])
         code, text = answer.topic_errors[0][1], (answer.topic_errors[0][2:] or ("",))[0]
         error = errors.for_code(code)

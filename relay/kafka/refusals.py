@@ -52,4 +52,6 @@ def refused(error: BaseException) -> Refused:
         return Refused(Kind.CONTENT, name)
     if type(error) in FORGOTTEN:
         return Refused(Kind.FORGOTTEN, name)
-    return Refused(Kind.CURABLE, f"{name}: {error}" if str(error) else name)
+    # By its arguments: as text, an error of Kafka repeats its name, and not every class of them has one.
+    detail = " ".join(map(str, error.args)) if isinstance(error, errors.KafkaError) else str(error)
+    return Refused(Kind.CURABLE, f"{name}: {detail}" if detail else name)

@@ -1,0 +1,1 @@
+"""The forwarder: its window, its cursors, and the lives of its lanes."""

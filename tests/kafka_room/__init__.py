@@ -1,0 +1,1 @@
+"""What relay/kafka makes of aiokafka and of real brokers."""

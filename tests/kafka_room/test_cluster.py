@@ -1,0 +1,92 @@
+"""Questions about topics, on a real broker: found, created, measured, or said to be missing; never without end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from aiokafka.errors import UnknownTopicOrPartitionError
+
+from relay.config.model import Kafka as Config
+from relay.config.model import Topics
+from relay.kafka import Cluster, KafkaUnavailable, Topic, TopicMissing
+from tests.kafka.reader import read_topic
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.kafka.cluster import Cluster as Brokers
+
+
+@pytest.fixture
+async def cluster(kafka: Brokers) -> AsyncIterator[Cluster]:
+    """Give the shared broker by the default configuration, which creates topics."""
+    cluster = Cluster(Config((kafka.bootstrap_servers,)))
+    yield cluster
+    await cluster.close()
+
+
+async def test_a_missing_topic_is_created_with_the_brokers_replication(
+    tidy: None, cluster: Cluster, kafka: Brokers, topic: str
+) -> None:
+    """A replication factor of -1 is the broker's own; the topic is there, and can be read, when it is given."""
+    assert await cluster.topic(topic) == Topic(topic, 3, 1_048_588 * 9 // 10)
+    assert await read_topic(kafka.bootstrap_servers, topic) == []
+    await cluster.close()
+
+
+async def test_a_topic_asked_for_twice_at_once_is_created_once(cluster: Cluster, kafka: Brokers, topic: str) -> None:
+    """Two relays, or two questions, that create the same topic both find it."""
+    other = Cluster(Config((kafka.bootstrap_servers,)))
+    first, *rest = await asyncio.gather(cluster.topic(topic), cluster.topic(topic), other.topic(topic))
+    assert rest == [first, first]
+    await other.close()
+
+
+async def test_a_topic_is_not_created_unless_configured(kafka: Brokers, topic: str) -> None:
+    """With `kafka.topics.create` off a missing topic is said to be missing, and stays so."""
+    cluster = Cluster(Config((kafka.bootstrap_servers,), topics=Topics(create=False)))
+    for _ in range(2):
+        with pytest.raises(TopicMissing, match=rf"topic {topic} does not exist; create it, or set kafka.topics.create"):
+            await cluster.topic(topic)
+    with pytest.raises(UnknownTopicOrPartitionError):
+        await read_topic(kafka.bootstrap_servers, topic)
+    await asyncio.to_thread(kafka.create_topic, topic, 5)
+    assert (await cluster.topic(topic)).partitions == 5
+    await cluster.close()
+
+
+async def test_a_topic_that_cannot_be_created_is_missing(cluster: Cluster) -> None:
+    """A name that Kafka does not take is told in the broker's words."""
+    with pytest.raises(TopicMissing, match="could not be created"):
+        await cluster.topic("not/legal")
+
+
+async def test_the_largest_batch_is_asked_for(cluster: Cluster, kafka: Brokers, topic: str) -> None:
+    """A topic's own max.message.bytes counts, less a tenth."""
+    await asyncio.to_thread(kafka.create_topic, topic, 2, {"max.message.bytes": "5000"})
+    assert await cluster.topic(topic) == Topic(topic, 2, 4500)
+
+
+async def test_a_frozen_broker_is_unavailable_and_then_found_again(tidy: None, frozen: Brokers, topic: str) -> None:
+    """A question is bounded in time; when the broker is back the same cluster answers."""
+    cluster = Cluster(Config((frozen.bootstrap_servers,), request_timeout=0.3))
+    await cluster.topic(topic)
+    frozen.pause(1)
+    began = time.monotonic()
+    with pytest.raises(KafkaUnavailable):
+        await cluster.topic(topic)
+    assert time.monotonic() - began < 3
+    frozen.resume(1)
+    assert (await cluster.topic(topic)).partitions == 3
+    await cluster.close()
+
+
+async def test_nobody_there_is_unavailable(tidy: None) -> None:
+    """An address where nothing listens is unavailable at once, and leaves nothing open."""
+    cluster = Cluster(Config(("127.0.0.1:1",)))
+    with pytest.raises(KafkaUnavailable):
+        await cluster.topic("any")
+    await cluster.close()
