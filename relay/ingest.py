@@ -1,9 +1,10 @@
 """Ingest: the path of a delivery from headers and body to its receipt.
 
-    authenticate -> process -> append -> publish -> receipt
+    authenticate -> process -> append, which hands it to the lanes -> wait for Kafka -> receipt
 
 This is the one door for every edge: what speaks HTTP calls `receive` and maps the fates it raises to
-statuses. It is also the one place where an undeliverable one becomes a dead letter in the spool.
+statuses. It is also where an undeliverable one becomes a dead letter in the spool (what was pending
+at start and is undeliverable by today's rules becomes one in `forwarder.backlog`).
 """
 
 from __future__ import annotations
@@ -69,9 +70,9 @@ class Ingest:
         delivery = self._authenticate(source, headers, body)
         entry, processed = self._process(delivery)
         appended = await self._append(entry, processed)
-        return self._publish(entry, appended)
+        return self._answer(entry, appended)
 
-    async def _publish(self, entry: Entry, appended: Appended) -> Receipt:
+    async def _answer(self, entry: Entry, appended: Appended) -> Receipt:
         """Wait for Kafka as long as makes sense; a repeat waits for the first one's outcome."""
         committed = self._forwarder.find(appended.number)
         if committed and self._after is After.PUBLISHED:
@@ -199,6 +200,7 @@ def _accepted(delivery: Delivery, processed: Processed) -> Entry:
         fingerprint=processed.fingerprint,
         status=Status.PENDING if processed.records else Status.DROPPED,
         detail=processed.dropped_by,
+        topics=tuple(record.topic for record in processed.records),
     )
 
 

@@ -22,7 +22,7 @@ ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()
 
 
 def _block(text: str, language: str, place: int = 0) -> str:
-    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)[place]
+    return str(re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)[place])
 
 
 def _body(kind: str, content: dict[str, str]) -> bytes:

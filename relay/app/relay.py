@@ -77,31 +77,38 @@ class Relay:
         Raises `Unavailable` when the spool cannot be used, OSError when an address cannot be bound,
         both in an ExceptionGroup, as is what a part ended with that nobody expected.
         """
-        async with self.spool, asyncio.TaskGroup() as tasks:
-            asking = tasks.create_task(self._topics.run())
-            try:
-                await self.forwarder.start(tasks)
-                await self.admin.start()
-                await self.listener.start()
-                self._announce()
-                yield self
-            finally:
-                asking.cancel()
-                await self._stop()
-        await self.admin.stop()
+        try:
+            async with self.spool, asyncio.TaskGroup() as tasks:
+                asking = tasks.create_task(self._topics.run())
+                try:
+                    await self.forwarder.start(tasks)
+                    await self.admin.start()
+                    await self.listener.start()
+                    self._announce()
+                    yield self
+                    await self._drain()
+                finally:
+                    asking.cancel()
+                    await self._close()
+        finally:
+            await self.admin.stop()
         log.info("relay.stopped")
 
     def hurry(self) -> None:
         """Make a stop leave at once; what is on disk waits there for the next start."""
         self._hurry.set()
 
-    async def _stop(self) -> None:
+    async def _drain(self) -> None:
         """Not ready; no new connections; answer what is in flight; publish for a bounded time."""
         deadline = time.monotonic() + self._config.stop.timeout
         log.info("relay.draining", pending=self.spool.pending)
         await self._unless_hurried(self.listener.drain(self._config.stop.timeout))
         await self.listener.stop()
         await self._unless_hurried(self.forwarder.drain(max(0.0, deadline - time.monotonic())))
+
+    async def _close(self) -> None:
+        """Close what is open, at once, whether it ever ran or not."""
+        await self.listener.stop()
         await self.forwarder.stop()
         await self._cluster.close()
 
@@ -111,7 +118,7 @@ class Relay:
         await asyncio.wait({hurried, working}, return_when=asyncio.FIRST_COMPLETED)
         for task in (hurried, working):
             task.cancel()
-        await asyncio.wait({hurried, working})
+        await asyncio.gather(hurried, working, return_exceptions=True)
 
     def _announce(self) -> None:
         for source in self._config.sources:

@@ -110,12 +110,16 @@ class Report:
             )
 
     def _lane_gauges(self, lane: Lane, now: float) -> LaneGauges:
+        """Count what waits in memory; a lane that is behind has more on disk, which is not counted."""
         waiting = self._forwarder.waiting_in(lane.topic)
+        if lane.cursor.behind:
+            since = self._spool.pending_since
+            return LaneGauges(lane.topic, lane.state, oldest_seconds=now - since if since else 0.0)
         return LaneGauges(
             topic=lane.topic,
             state=lane.state,
-            pending_records=None if lane.state is LaneState.BEHIND else len(waiting),
-            pending_bytes=None if lane.state is LaneState.BEHIND else sum(len(item.record.value) for item in waiting),
+            pending_records=len(waiting),
+            pending_bytes=sum(len(item.record.value) for item in waiting),
             oldest_seconds=now - waiting[0].committed.received_at if waiting else 0.0,
         )
 

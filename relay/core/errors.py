@@ -5,7 +5,8 @@
     ├── Undeliverable   authentic, ours to keep, never retried unchanged: 202, a dead letter
     └── Unavailable     temporary: 503 and Retry-After, or wait and retry
 
-One place maps fates to HTTP (`server`), one maps them to the spool (`ingest`).
+One place maps fates to HTTP (`server.answer`). Two map them to the spool: `ingest` for what comes in, and
+`forwarder.backlog` for what was pending at start.
 """
 
 from __future__ import annotations

@@ -87,24 +87,27 @@ class Backlog:
         return verdict, committed
 
     async def _board(self, flight: Flight) -> Batch:
-        """Put the records of a flight together again, from the flight and never from a new routing."""
-        loaded = await self._spool.load(number for number, _ in flight.items)
-        items = [
-            self._item(loaded[number], flight.topic, key)
-            for number, key in flight.items
-            if number in loaded and loaded[number].delivery.source in self._pipeline.sources
-        ]
-        return Batch(flight, tuple(items))
+        """Put the records of a flight together again, from the flight and never from a new routing.
 
-    def _item(self, stored: Stored, topic: str, key: bytes) -> Item:
-        record = self._pipeline.encode_for(stored.delivery, topic, key)
+        What can no longer be read, or has no source any more, is left out: the batch is then booked anew.
+        """
+        loaded = await self._spool.load(number for number, _ in flight.items)
+        items = (self._item(loaded.get(number), flight.topic, key) for number, key in flight.items)
+        return Batch(flight, tuple(item for item in items if item))
+
+    def _item(self, stored: Stored | None, topic: str, key: bytes) -> Item | None:
+        if stored is None or stored.delivery.source not in self._pipeline.sources:
+            return None
+        settled = (*stored.settled, *self._in_flight[stored.number])
+        try:
+            record = self._pipeline.encode_for(stored.delivery, topic, key)
+        except Undeliverable:
+            return None
         try:
             processed = self._pipeline.process(stored.delivery)
-        except Undeliverable as fate:
-            settled = (*stored.settled, *self._in_flight[stored.number])
+        except Undeliverable as fate:  # unroutable by today's rules
             return Item(_committed(stored, fate.event_id, fate.event_type, (), (record,), settled), record)
-        routed = (one.topic for one in processed.records)
-        topics = tuple({*stored.settled, *self._in_flight[stored.number], *routed})
+        topics = tuple({*settled, *(one.topic for one in processed.records)})
         return Item(_of(stored, processed, (record,), topics), record)
 
     def _orphan(self, stored: Stored) -> None:

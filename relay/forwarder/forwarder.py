@@ -63,6 +63,7 @@ class Forwarder:
         # The survey looks at what was pending at start, up to `_inherited`; it stands at `_surveyed`.
         self._inherited = self._surveyed = 0
         self._settled = asyncio.Event()
+        self._stopped = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._cursors: dict[str, Cursor] = {}
         self.lanes: dict[str, Lane] = {}
@@ -82,8 +83,13 @@ class Forwarder:
             self._open(topic, batches)
         self._spawn(self._survey())
 
-    def add(self, number: int, delivery: Delivery, processed: Processed) -> Committed:
-        """Take in a delivery that has just come to disk, in order of acceptance."""
+    def add(self, number: int, delivery: Delivery, processed: Processed) -> None:
+        """Take in a delivery that has just come to disk, in order of acceptance.
+
+        Once stopped, nothing is taken in: it is on disk, and the next start publishes it.
+        """
+        if self._stopped:
+            return
         committed = Committed(
             number=number,
             source=delivery.source,
@@ -94,15 +100,16 @@ class Forwarder:
             records=processed.records,
             topics=tuple(record.topic for record in processed.records),
         )
+        for record in committed.records:
+            if record.topic not in self._cursors:
+                self._open(record.topic)  # before the window moves, or the lane would begin behind this very record
         for gone in self._window.add(committed):
             gone.release()
             for record in gone.records:
                 if cursor := self._cursors.get(record.topic):
                     cursor.miss(gone)
         for record in committed.records:
-            cursor = self._cursors.get(record.topic) or self._open(record.topic)
-            cursor.push(Item(committed, record))
-        return committed
+            self._cursors[record.topic].push(Item(committed, record))
 
     def waiting_in(self, topic: str) -> Sequence[Item]:
         """Give the records that wait in memory for a topic's lane; those on disk only are not counted."""
@@ -144,6 +151,7 @@ class Forwarder:
 
     async def stop(self) -> None:
         """End all lanes at once; what was acknowledged is settled, what is aloft is in the spool."""
+        self._stopped = True
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Window:
-    """Committed deliveries, contiguous by number up to the last one, bounded in bytes.
+    """Committed deliveries, every pending one from the first here to the last, bounded in bytes.
 
     Nothing is lost when one leaves: it is on disk, and the cursors that had not reached it read it
     from there. `last` is the number of the delivery that was told to the window last; at first, of the

@@ -48,8 +48,8 @@ def record_size(record: Record) -> int:
 class Producer:
     """Sends batches of one topic to Kafka (acks=all), each numbered so that it can be handed over again.
 
-    The two private attributes of aiokafka that make this possible (`_txn_manager` with its producer
-    id and sequence numbers, `_sender` with its task) are reached here and nowhere else.
+    What aiokafka keeps private and this needs (`_txn_manager` with its producer id and sequence
+    numbers, `_sender` with its task, `_closed`) is reached here and nowhere else.
     """
 
     def __init__(self, topic: Topic, connection: Connection, *, idempotence: bool, delivery_timeout: float) -> None:

@@ -71,7 +71,7 @@ class Lane:
 
     @property
     def flights(self) -> Sequence[Batch]:
-        """The batches that were journalled, and are not known to be in Kafka."""
+        """The flights aloft: journalled, and not acknowledged."""
         return self._logbook.aloft
 
     async def run(self) -> None:

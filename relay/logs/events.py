@@ -24,6 +24,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "delivery.duplicate": "A repeat of an accepted delivery was answered with the first one's receipt.",
         "delivery.rejected": "A request was refused with 4xx and not stored.",
         "delivery.unavailable": "A request was answered 429 or 503, as it could not be stored.",
+        "delivery.stranded": "A fault of the relay kept a stored delivery from its lanes; the next start publishes it.",
         "algorithm.mismatched": "A signature verified although the Algorithm header was missing or named another.",
         "spool.opened": "The spool is open: its size, what is pending, the ids remembered.",
         "spool.failed": "The disk failed a commit: those waiting got 503, and the spool opens anew.",

@@ -109,7 +109,7 @@ LANE_BYTES = Declared(
 LANE_OLDEST = Declared(
     "relay_lane_oldest_seconds", "gauge", ("topic",), "Age of the oldest delivery a lane has still to publish."
 )
-FLIGHTS = Declared("relay_flights", "gauge", (), "Batches sent and not settled.")
+FLIGHTS = Declared("relay_flights", "gauge", (), "Batches journalled and not acknowledged.")
 FLIGHT_OLDEST = Declared("relay_flight_oldest_seconds", "gauge", (), "Age of the oldest flight.")
 REQUESTS_IN_FLIGHT = Declared("relay_requests_in_flight", "gauge", (), "Requests read or waiting to be stored.")
 ANSWERS_WAITING = Declared("relay_answers_waiting", "gauge", (), "Answers held back until Kafka has acknowledged.")

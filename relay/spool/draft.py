@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ROW_OVERHEAD = (
     512  # bytes a row takes beside what the sender wrote, its share of the index and of `ids` included; rounded up
 )
+RECORD_OVERHEAD = 32  # bytes a row of `records` takes beside its topic
 SIZE = f"length(body) + length(event_id) + coalesce(length(type), 0) + {ROW_OVERHEAD}"  # as `_size`, for a stored row
 
 
@@ -42,7 +43,7 @@ class Draft:
         self._entries: list[Entry] = []
         self._places: dict[bytes, int] = {}  # digest -> place in `ids`
         self.ids: list[tuple[int, bytes, bytes, float]] = []
-        self.size = self.dead = self.pending = 0
+        self.size = self.dead = self.pending = self.owed = 0
 
     def append(self, entry: Entry, now: float) -> Appended | Unavailable:
         """Take an entry, or say what it repeats, or why it cannot be taken."""
@@ -61,7 +62,7 @@ class Draft:
         """Write the rows, and forget the ids that leave the horizon. Raises `apsw.Error`."""
         if not self._rows:
             return
-        self._connection.executemany(f"INSERT INTO deliveries VALUES (?{', ?' * 12})", self._rows)  # noqa: S608 - constant
+        self._connection.executemany(f"INSERT INTO deliveries VALUES (?{', ?' * 13})", self._rows)  # noqa: S608 - constant
         self._connection.executemany("INSERT INTO ids VALUES (?, ?, ?, ?)", self.ids)
         self._connection.execute("DELETE FROM ids WHERE number <= ?", (self.ids[-1][0] - remembered,))
 
@@ -86,7 +87,7 @@ class Draft:
         return Appended(number, Status.PUBLISHED, None, None, duplicate=True)
 
     def _refusal(self, entry: Entry) -> Unavailable | None:
-        if self._usage.used + self.size + _size(entry) > self._usage.max_size - self._usage.reserve:
+        if self._usage.used + self.size + _size(entry) + _owed(entry) > self._usage.max_size - self._usage.reserve:
             return Unavailable("the spool is full", retry_after=5, cause=Cause.SPOOL_FULL)
         if entry.status is Status.DEAD and self._usage.dead + self.dead + _size(entry) > self._usage.dead_quota:
             return Unavailable("the dead letters fill their quota", retry_after=60, cause=Cause.DEAD_QUOTA)
@@ -94,7 +95,8 @@ class Draft:
 
     def _take(self, entry: Entry, digest: bytes, now: float) -> Appended:
         number = self._next_number + len(self.ids)
-        self.size += _size(entry)
+        self.size += _size(entry) + _owed(entry)
+        self.owed += _owed(entry)
         self.dead += _size(entry) if entry.status is Status.DEAD else 0
         self.pending += entry.status is Status.PENDING
         self._places[digest] = len(self.ids)
@@ -113,6 +115,13 @@ def _size(entry: Entry) -> int:
     return len(entry.delivery.body) + len(entry.event_id) + len(entry.type or "") + ROW_OVERHEAD
 
 
+def _owed(entry: Entry) -> int:
+    """Estimate the bytes that settling an entry's records will take: a row for each, in pages that may be half full."""
+    if entry.status is not Status.PENDING:
+        return 0
+    return sum(2 * (len(topic) + RECORD_OVERHEAD) for topic in entry.topics)
+
+
 def _row(number: int, entry: Entry, now: float) -> tuple[apsw.SQLiteValue, ...]:
     delivery = entry.delivery
     return (
@@ -128,5 +137,6 @@ def _row(number: int, entry: Entry, now: float) -> tuple[apsw.SQLiteValue, ...]:
         entry.reason,
         entry.detail,
         None if entry.status is Status.PENDING else now,
+        _owed(entry),
         delivery.body,
     )

@@ -21,13 +21,14 @@ BUSY_MS = 5000
 # `deliveries` holds bodies; a row leaves by retention. `ids` is narrow and append-only and outlives
 # the bodies: a unique text index would write a random page for each row, so repeats are found in
 # memory and confirmed by number here. `kept` finds what must not be lost, at start, without a scan.
+# `owed` is the room that settling a pending delivery will take.
 SCHEMA = """
 CREATE TABLE deliveries (
   number INTEGER PRIMARY KEY, source TEXT NOT NULL, event_id TEXT NOT NULL, type TEXT,
   received_at REAL NOT NULL, key_id TEXT NOT NULL, signature TEXT NOT NULL, traceparent TEXT,
-  status TEXT NOT NULL, reason TEXT, detail TEXT, settled_at REAL, body BLOB
+  status TEXT NOT NULL, reason TEXT, detail TEXT, settled_at REAL, owed INTEGER NOT NULL, body BLOB
 );
-CREATE INDEX kept ON deliveries (status, number) WHERE status IN ('pending', 'dead');
+CREATE INDEX kept ON deliveries (status, number, owed) WHERE status IN ('pending', 'dead');
 CREATE TABLE records (
   number INTEGER NOT NULL, topic TEXT NOT NULL, partition INTEGER, "offset" INTEGER, reason TEXT, detail TEXT,
   PRIMARY KEY (number, topic)

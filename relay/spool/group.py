@@ -6,12 +6,16 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+import structlog
+
 from relay.core.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from relay.spool.values import Appended, Entry, Journal, Journalled
+
+log = structlog.get_logger()
 
 T = TypeVar("T")
 
@@ -67,7 +71,7 @@ class Group:
         """Hand on what is on disk now, in order of acceptance, and only then answer whoever waits."""
         for append, result in zip(self._appends, appended, strict=True):
             if not isinstance(result, Unavailable) and not result.duplicate:
-                append.on_disk(result)
+                _hand_on(append.on_disk, result)
         for append, result in zip(self._appends, appended, strict=True):
             _tell(append.answer, result)
         for write, done in zip(self._writes, journalled, strict=True):
@@ -79,6 +83,14 @@ class Group:
             _tell(append.answer, fate)
         for write in self._writes:
             _tell(write.answer, fate)
+
+
+def _hand_on(on_disk: Callable[[Appended], None], appended: Appended) -> None:
+    """Call back; a fault there must not keep the others of the commit from their answers."""
+    try:
+        on_disk(appended)
+    except Exception:
+        log.exception("delivery.stranded", delivery=appended.number)
 
 
 def _tell(answer: asyncio.Future[T], result: T | Unavailable) -> None:

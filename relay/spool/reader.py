@@ -76,6 +76,15 @@ class Reader:
             return Fact(number, event_id, Status(status), Reason(reason) if reason else None, records)
         return None
 
+    def pending_since(self) -> float | None:
+        """Read when the oldest pending delivery came in; None when there is none."""
+        query = "SELECT received_at FROM deliveries WHERE status = 'pending' ORDER BY number LIMIT 1"
+        try:
+            found = rows(self._connection, query)
+        except apsw.Error as error:
+            raise _unreadable(error) from error
+        return found[0][0] if found else None
+
     def flights(self) -> list[Flight]:
         """Read all flights, in the order in which they were journalled."""
         try:

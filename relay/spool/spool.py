@@ -29,7 +29,6 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
-
 SWEEP_INTERVAL = 60.0
 PROBE_INTERVAL = 1.0
 
@@ -55,6 +54,8 @@ class Spool:
         self._reading = ThreadPoolExecutor(1, "spool-reader")
         self._keeper = Keeper(path)
         self._horizon_since: float | None = None
+        self._pending_since: float | None = None
+        self._sweepable = True
         self.fault: str | None = None
 
     async def __aenter__(self) -> Self:
@@ -108,6 +109,11 @@ class Spool:
     def horizon_since(self) -> float | None:
         """When the oldest id remembered was accepted, in seconds since the epoch; a minute old; None without ids."""
         return self._horizon_since
+
+    @property
+    def pending_since(self) -> float | None:
+        """When the oldest pending delivery came in, in seconds since the epoch; a second old; None without any."""
+        return self._pending_since
 
     async def append(self, entry: Entry, on_disk: Callable[[Appended], None]) -> Appended:
         """Store a delivery, unless it repeats one; on disk when this returns.
@@ -172,15 +178,21 @@ class Spool:
         started = time.perf_counter()
         entries, journals = group.entries, group.journals
         try:
-            appended, journalled = await self._in(
-                self._writer, lambda: self._store.commit(entries, journals, time.time())
-            )
+            appended, journalled = await self._in(self._writer, lambda: self._write(entries, journals))
         except Exception as error:  # noqa: BLE001 - whoever waits must hear of it, whatever it is
             group.fail(self._fail(error))
             return
         self.fault = None
+        self._sweepable = self._sweepable or any(answer.done for answer in journalled)
         self._metrics.committed(len(group), time.perf_counter() - started)
         group.succeed(appended, journalled)
+
+    def _write(
+        self, entries: list[Entry], journals: list[Journal]
+    ) -> tuple[list[Appended | Unavailable], list[Journalled]]:
+        if not self._store.sound:
+            self._reopen()
+        return self._store.commit(entries, journals, time.time())
 
     async def _bound_log(self) -> None:
         if await self._keeper.overrun(self._store.log_frames):
@@ -199,14 +211,16 @@ class Spool:
                     await self._in(self._writer, self._reopen)
                     self.fault = None
                     log.info("spool.opened", path=str(self._path), pending=self.pending, bytes=self.usage.used)
-                elif self.usage.full or time.monotonic() - tended_at > SWEEP_INTERVAL:
+                elif (self.usage.full and self._sweepable) or time.monotonic() - tended_at > SWEEP_INTERVAL:
                     tended_at = time.monotonic()
                     await self._sweep()
                     self._horizon_since = await self._in(self._writer, self._store.read_horizon_since)
+                self._pending_since = await self._in(self._reading, self._reader.pending_since)
             except Exception as error:  # noqa: BLE001 - tending never ends, or the disk would be asked no more
                 self._fail(error)
 
     async def _sweep(self) -> None:
+        self._sweepable = False
         total = 0
         while gone := await self._in(self._writer, lambda: self._store.sweep(time.time() - self._retention)):
             total += gone

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import apsw
-import msgspec
 
-from relay.core.errors import Reason, Unavailable
+from relay.core.errors import Unavailable
 from relay.core.model import Status
 from relay.spool.draft import SIZE, Draft
 from relay.spool.file import BUSY_MS, PAGE_SIZE, SCHEMA_VERSION, connect_writer, rows
+from relay.spool.ledger import Ledger
 from relay.spool.recent import RecentIds
-from relay.spool.values import Appended, Done, Entry, Flight, Journal, Journalled, Settlement, Usage, Verdict
+from relay.spool.values import Appended, Entry, Journal, Journalled, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 SWEEP_ROWS = 500
@@ -46,16 +45,18 @@ class Store:
             self._recent.add(number, digest)
         self.last_flight = self._count("SELECT coalesce(max(id), 0) FROM flights")
         self.pending = self._count("SELECT count(*) FROM deliveries WHERE status = 'pending'")
+        self._owed = self._count("SELECT coalesce(sum(owed), 0) FROM deliveries WHERE status = 'pending'")
         self._dead = self._count(f"SELECT coalesce(sum({SIZE}), 0) FROM deliveries WHERE status = 'dead'")  # noqa: S608 - constant
         self._used = self._measure()
         self._swept = 0
         self.log_frames = 0
+        self.sound = True  # until a commit fails for another cause than room: then the file must be opened anew
         self._connection.set_wal_hook(self._count_log)
 
     @property
     def usage(self) -> Usage:
         """How full the file was after the last commit."""
-        return Usage(self._used, self._max_size, self._reserve, self._dead, self._max_size // 4)
+        return Usage(self._used + self._owed, self._max_size, self._reserve, self._dead, self._max_size // 4)
 
     @property
     def horizon(self) -> tuple[int, int | None]:
@@ -81,10 +82,10 @@ class Store:
         holds back nothing else. Raises `Unavailable` when nothing was written.
         """
         draft = Draft(self._connection, self._recent, self.last_number + 1, self.usage)
-        last_flight = self.last_flight
+        ledger = Ledger(self._connection, self.last_flight)
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            journalled = [self._journal(journal, now) for journal in journals]
+            journalled = [ledger.write(journal, now) for journal in journals]
             appended = [draft.append(entry, now) for entry in entries]
             draft.write(self._remembered)
             finished = [done for answer in journalled for done in answer.done]
@@ -92,8 +93,8 @@ class Store:
             used = self._measure()
             self._connection.execute("COMMIT")
         except BaseException as error:
-            self.last_flight = last_flight
             self._roll_back()
+            self.sound = isinstance(error, apsw.FullError | apsw.BusyError)
             if not isinstance(error, apsw.Error):
                 raise
             msg = f"the spool could not be written: {error}"
@@ -102,6 +103,8 @@ class Store:
             self._recent.add(number, digest)
         self.last_number += len(draft.ids)
         self.pending += draft.pending - len(finished)
+        self.last_flight = ledger.last_flight
+        self._owed += draft.owed - ledger.released
         self._dead += draft.dead + buried
         self._used = used
         return appended, journalled
@@ -112,7 +115,7 @@ class Store:
         Pending and dead ones are never removed, and ids stay. The next call goes on behind the last that
         went, until one gives 0. Gives how many went; raises `Unavailable`.
         """
-        short = self._used >= self._max_size - 2 * self._reserve
+        short = self.usage.used >= self._max_size - 2 * self._reserve
         try:
             settled = rows(
                 self._connection,
@@ -173,61 +176,6 @@ class Store:
     def close(self) -> None:
         """Close the file; the log is folded into the database."""
         self._connection.close()
-
-    def _journal(self, journal: Journal, now: float) -> Journalled:
-        self._connection.executemany(
-            "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?)",
-            [(s.number, s.topic, s.partition, s.offset, s.reason, s.detail) for s in journal.settlements],
-        )
-        self._connection.executemany("DELETE FROM flights WHERE id = ?", [(id_,) for id_ in journal.landed])
-        flights = tuple(self._record_flight(flight) for flight in journal.flights)
-        done = [self._finish(verdict, now) for verdict in self._verdicts(journal.settlements)]
-        done += [self._finish(self._weigh(verdict), now) for verdict in journal.verdicts]
-        return Journalled(flights, tuple(one for one in done if one))
-
-    def _record_flight(self, flight: Flight) -> Flight:
-        self.last_flight += 1
-        flight = replace(flight, id=self.last_flight)
-        self._connection.execute(
-            "INSERT INTO flights VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                flight.id, flight.topic, flight.partition, flight.cluster, flight.producer_id,
-                flight.producer_epoch, flight.base_sequence, flight.sent_at, msgspec.msgpack.encode(flight.items),
-            ),
-        )  # fmt: skip
-        return flight
-
-    def _verdicts(self, settlements: Sequence[Settlement]) -> Iterator[Verdict]:
-        """Give the deliveries whose records are all settled now: dead when one of them is."""
-        for settled in settlements:
-            if len(settled.topics) == 1:
-                status = Status.DEAD if settled.reason else Status.PUBLISHED
-                yield Verdict(settled.number, status, settled.reason, settled.detail)
-                continue
-            records = self._records(settled.number)
-            if records.keys() >= set(settled.topics):
-                yield self._weigh(Verdict(settled.number, Status.PUBLISHED))
-
-    def _weigh(self, verdict: Verdict) -> Verdict:
-        """Let the records that are settled speak before the rules: dead if one is, else published."""
-        records = self._records(verdict.number)
-        for reason, detail in records.values():
-            if reason:
-                return Verdict(verdict.number, Status.DEAD, Reason(reason), detail)
-        return Verdict(verdict.number, Status.PUBLISHED) if records else verdict
-
-    def _records(self, number: int) -> dict[str, tuple[str | None, str | None]]:
-        query = "SELECT topic, reason, detail FROM records WHERE number = ?"
-        return {topic: (reason, detail) for topic, reason, detail in rows(self._connection, query, (number,))}
-
-    def _finish(self, verdict: Verdict, now: float) -> Done | None:
-        """Give a pending delivery its end; None when it had one already."""
-        self._connection.execute(
-            "UPDATE deliveries SET status = ?, reason = ?, detail = ?, settled_at = ? "
-            "WHERE number = ? AND status = 'pending'",
-            (verdict.status, verdict.reason, verdict.detail, now, verdict.number),
-        )
-        return Done(verdict.number, verdict.status, verdict.reason) if self._connection.changes() else None
 
     def _count_log(self, _connection: apsw.Connection, _database: str, frames: int) -> int:
         self.log_frames = frames

@@ -16,7 +16,7 @@ class Entry:
 
     `status` is `PENDING`, `DEAD` or `DROPPED`; `reason` (closed list) and `detail` (a sentence)
     explain a dead one, `detail` names the rule of a dropped one. `dedupe_id` and `fingerprint` are
-    those of `core.model.Processed`.
+    those of `core.model.Processed`. `topics` are those of its records: room to settle them is kept.
     """
 
     delivery: Delivery
@@ -27,6 +27,7 @@ class Entry:
     status: Status
     reason: Reason | None = None
     detail: str | None = None
+    topics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How full the spool is: bytes in use, the limits, and the dead letters' share."""
+    """How full the spool is, in bytes: in use or kept for settling what is pending; the limits; the dead letters."""
 
     used: int
     max_size: int
