@@ -34,6 +34,7 @@ class Backlog:
         self._pipeline = pipeline
         self._in_flight: dict[int, set[str]] = {}
         self.orphans: dict[str, int] = {}
+        self._last_orphan = 0
 
     async def flights(self) -> dict[str, list[Batch]]:
         """Give the flights that an earlier process left, by topic, with their records as journalled."""
@@ -71,12 +72,14 @@ class Backlog:
         delivery = stored.delivery
         if delivery.source not in self._pipeline.sources:
             return None
+        flying = self._in_flight.get(stored.number, set())
         try:
             processed = self._pipeline.process(delivery)
         except Undeliverable as fate:
-            verdict = Verdict(stored.number, Status.DEAD, fate.reason, fate.detail)
-            return verdict, _committed(stored, fate.event_id, fate.event_type, (), (), ())
-        flying = self._in_flight.get(stored.number, set())
+            committed = _committed(stored, fate.event_id, fate.event_type, (), (), ())
+            if flying:  # what is in a flight stays as it is, and brings the delivery's end
+                return committed
+            return Verdict(stored.number, Status.DEAD, fate.reason, fate.detail), committed
         settled = {*stored.settled, *flying}
         open_records = tuple(record for record in processed.records if record.topic not in settled)
         topics = tuple({*settled, *(record.topic for record in processed.records)})
@@ -111,6 +114,10 @@ class Backlog:
         return Item(_of(stored, processed, (record,), topics), record)
 
     def _orphan(self, stored: Stored) -> None:
+        """Count a delivery without a source, once, although a survey that failed is repeated."""
+        if stored.number <= self._last_orphan:
+            return
+        self._last_orphan = stored.number
         source = stored.delivery.source
         if source not in self.orphans:
             log.error("source.missing", source=source, hint="pending deliveries wait until it is configured again")
