@@ -15,7 +15,7 @@ from relay.core.errors import Cause, Unavailable
 from relay.core.model import Placed, Status
 from relay.spool import Appended, Fact, Journal, Spool
 from relay.spool.file import PAGE_SIZE, connect_reader
-from tests.spool.samples import FLIGHT, MIB, append_all, entry, forget, log_of, look, published, spool_at, until
+from tests.spool.samples import FLIGHT, MIB, alter, append_all, entry, forget, log_of, look, published, spool_at, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -222,3 +222,32 @@ async def test_a_reader_holds_up_nobody(path: Path, metrics: Metrics, monkeypatc
         await append_large(spool, "free", 100)
         assert log_of(path).stat().st_size < held + 6 * MIB
         assert (spool.pending, spool.fault) == (171, None)
+
+
+async def test_a_fault_of_one_hand_over_keeps_nobody_from_an_answer(path: Path, metrics: Metrics) -> None:
+    """When a delivery on disk cannot be handed on, it and the others of its commit are answered all the same."""
+    handed_on: list[int] = []
+
+    def fail(_: Appended) -> None:
+        raise RuntimeError("a mistake")
+
+    async with spool_at(path, metrics) as spool:
+        with capture_logs() as told:
+            first, second = await asyncio.gather(
+                spool.append(entry("a"), fail), spool.append(entry("b"), lambda one: handed_on.append(one.number))
+            )
+        assert (first.number, second.number, handed_on, spool.pending) == (1, 2, [2], 2)
+        assert [line["event"] for line in told] == ["delivery.stranded"]
+
+
+async def test_a_commit_after_a_failed_one_opens_the_file_anew_first(path: Path, metrics: Metrics) -> None:
+    """What a failed commit may have left is taken back before the next one, however soon that comes."""
+    async with spool_at(path, metrics) as spool:
+        assert (await spool.append(entry("a"), forget)).number == 1
+        alter(path, "CREATE TRIGGER refuse BEFORE INSERT ON ids BEGIN SELECT raise(ABORT, 'no'); END")
+        with pytest.raises(Unavailable):
+            await spool.append(entry("b"), forget)
+        alter(path, "DROP TRIGGER refuse")
+        alter(path, "INSERT INTO ids VALUES (2, x'00', x'00', 0)")  # as if it had been written after all
+        assert (await spool.append(entry("c"), forget)).number == 2
+    assert look(path, "SELECT number, event_id FROM deliveries") == [(1, "a"), (2, "c")]

@@ -1,0 +1,66 @@
+"""How lanes begin and how the forwarder ends, at the moments when something else happens."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from tests.core.samples import deliver
+from tests.forwarder.process import STARTED, body, entry_of, process, published
+from tests.lane.fake_kafka import FakeKafka
+from tests.spool.samples import until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from relay.spool import Appended
+
+LATER = "ProvisioningCompleted"
+
+
+async def test_the_record_that_opens_a_lane_comes_first_even_if_it_leaves_the_window(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lane begins before the record it was opened for, however many follow before its topic is there."""
+    monkeypatch.setattr("relay.forwarder.forwarder.WINDOW_BYTES", 5_000)
+    kafka = FakeKafka()
+    async with process(tmp_path, kafka) as running:
+        await running.accept(range(1, 31))
+        await until(lambda: bool(running.forwarder.lanes[STARTED].trouble))
+        kafka.create_topic(STARTED, partitions=1)
+        await until(lambda: running.spool.pending == 0)
+    assert published(kafka) == list(range(1, 31))
+
+
+async def test_a_stop_ends_although_a_commit_comes_back_in_its_midst(tmp_path: Path) -> None:
+    """What comes to disk while lanes are ended opens no lane that nobody would end; the next start publishes it."""
+    kafka = FakeKafka()
+    kafka.create_topic(STARTED)
+    async with asyncio.timeout(10):
+        async with process(tmp_path, kafka) as running:
+            delivery = deliver(body(1, LATER))
+            processed = running.pipeline.process(delivery)
+
+            def on_disk(appended: Appended) -> None:
+                running.forwarder.add(appended.number, delivery, processed)
+
+            appending = asyncio.ensure_future(running.spool.append(entry_of(delivery, processed), on_disk))
+            await running.forwarder.stop()
+            await appending
+            assert running.forwarder.lanes == {}
+        kafka.create_topic(f"syskit.{LATER}")
+        async with process(tmp_path, kafka) as running:
+            await until(lambda: running.spool.pending == 0)
+    assert published(kafka, f"syskit.{LATER}") == [1]
+
+
+async def test_lanes_that_are_behind_do_not_pretend_to_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a lane is behind, in trouble too, its cursor says so: what waits in memory is not all there is."""
+    monkeypatch.setattr("relay.forwarder.forwarder.WINDOW_BYTES", 5_000)
+    async with process(tmp_path, FakeKafka()) as running:
+        await running.accept(range(1, 31))
+        await until(lambda: bool(running.forwarder.lanes[STARTED].trouble))
+        assert running.forwarder.lanes[STARTED].cursor.behind
+        await until(lambda: running.spool.pending_since is not None)
