@@ -123,6 +123,20 @@ async def test_a_stuck_producer_ends_and_the_batch_is_recognised(life: Life, fau
     assert kafka.open_now == 0
 
 
+async def test_a_doubtful_flight_is_counted_once(life: Life) -> None:
+    """However often an old flight has to be handed over, its records count as possible duplicates once."""
+    kafka = FakeKafka(delivery_timeout=60.0)
+    kafka.create_topic(TOPIC, partitions=1)
+    await life.accept(5)
+    kafka.faults.extend([HANG, refuse(), refuse()])
+    async with running(await life.lane(kafka)):
+        await kafka.hung.wait()
+    lane = Lane(TOPIC, Line(), replace(life.neighbours(kafka), producer_memory=0.0), await life.flights())
+    await asyncio.wait_for(lane.run(), 10)
+    assert (published(kafka), life.spool.pending) == ([1, 2, 3, 4, 5], 0)
+    assert life.doubts == 5
+
+
 async def test_an_idle_lane_closes_its_producer_and_ends(kafka: FakeKafka, life: Life) -> None:
     """A lane with nothing to do keeps its producer for `idle_timeout`, and has settled long before."""
     line = Line(await life.accept(1))
