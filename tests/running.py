@@ -77,6 +77,7 @@ class Running:
 
     def __init__(self, folder: Path, configuration: Mapping[str, object]) -> None:
         """Write the configuration (JSON is YAML); nothing runs yet."""
+        self.folder = folder
         self._config = folder / "relay.yaml"
         self._config.write_text(json.dumps(configuration))
         self._log = folder / "log"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from relay.spool import Spool
 
 MIB = 1 << 20
+NEARLY = 0.9
 
 
 class Report:
@@ -92,8 +93,8 @@ class Report:
     def _dead_letters(self) -> Check:
         usage = self._spool.usage
         fill = f"{usage.dead / MIB:.1f} of {usage.dead_quota / MIB:.0f} MiB"
-        if usage.dead >= usage.dead_quota:
-            return Check("dead letters", State.WARN, f"quota reached: {fill}; undeliverable ones are refused with 503")
+        if usage.dead >= usage.dead_quota * NEARLY:
+            return Check("dead letters", State.WARN, f"{fill}; when that is full, undeliverable ones are refused (503)")
         return Check("dead letters", State.OK, fill)
 
     def _literal_topics(self) -> Iterator[Check]:

@@ -25,7 +25,7 @@ def process(delivery: Delivery, source: Source, routes: Sequence[Route], envelop
     """
     event = syskit.parse(delivery, source)
     dedupe_id = syskit.dedupe_id(delivery, source, event.id)
-    fingerprint = syskit.fingerprint(event)
+    fingerprint = syskit.fingerprint(source, event, dedupe_id)
     try:
         routed = route(event, routes)
     except Unrouted as error:

@@ -64,6 +64,14 @@ def authenticate(  # noqa: PLR0913 - all there is of a request, each by keyword
     return Delivery(source.name, body, signatures[0], key_id, received_at, traceparent)
 
 
+def check_shape(signatures: Sequence[str]) -> None:
+    """Refuse what cannot be a signature, whatever the body: before it is read.
+
+    Raises Rejected: missing_signature, repeated_signature, malformed_signature.
+    """
+    _digest_of(signatures)
+
+
 def other_reading_verifies(source: Source, signatures: Sequence[str], body: bytes) -> bool:
     """Tell whether a request that `authenticate` refused would pass with the other `signs`.
 

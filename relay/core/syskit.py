@@ -88,8 +88,14 @@ def dedupe_id(delivery: Delivery, source: Source, event_id: str | None) -> str:
     return event_id or _hash_name(delivery.body)
 
 
-def fingerprint(event: Event) -> bytes:
-    """Give 16 bytes that two deliveries of one id share exactly when type and data are the same."""
+def fingerprint(source: Source, event: Event, dedupe_id: str) -> bytes:
+    """Give 16 bytes that two deliveries of one dedupe id share exactly when they say the same.
+
+    The same is the same type and data. Where the type is not signed it is not compared either, or
+    anybody could make conflicts of one signature without end.
+    """
+    if source.signs is Signs.CONTENT:
+        return _fingerprint(b"", dedupe_id.encode())
     return _fingerprint(event.type.encode(), event.data)
 
 
@@ -105,12 +111,14 @@ def _malformed(
     event_id: str | None = None,
     kind: str | None = None,
 ) -> Undeliverable:
+    repeat = dedupe_id(delivery, source, event_id)
+    signed = repeat.encode() if source.signs is Signs.CONTENT else delivery.body
     return Undeliverable(
         Reason.MALFORMED,
         detail,
         event_id=event_id or _hash_name(delivery.body),
-        dedupe_id=dedupe_id(delivery, source, event_id),
-        fingerprint=_fingerprint(b"", delivery.body),  # an empty type is none an event can have
+        dedupe_id=repeat,
+        fingerprint=_fingerprint(b"", signed),  # an empty type is none an event can have
         event_type=kind,
     )
 

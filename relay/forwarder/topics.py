@@ -56,4 +56,6 @@ class Topics:
     def _tell(self, name: str, error: KafkaUnavailable) -> None:
         if isinstance(error, TopicMissing) and self._missing[name] != str(error):
             log.error("topic.missing", topic=name, error=str(error))
+        elif self._missing[name] != str(error):
+            log.error("topic.unknown", topic=name, error=str(error))
         self._missing[name] = str(error)

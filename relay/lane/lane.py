@@ -38,6 +38,7 @@ log = structlog.get_logger()
 
 ROUND_BYTES = 1 << 20
 TURN = 1.0  # seconds a lane may keep its producer while another waits for one
+GIVE_WAY = 0.2  # seconds until an idle lane sees that another waits for its producer
 BACKOFF_FIRST, BACKOFF_MAX = 0.1, 5.0
 
 
@@ -126,10 +127,9 @@ class Lane:
         while not (items := await self.cursor.peek(limit)):
             self._heal()
             await self._logbook.settle()
-            if await self.cursor.wait(min(TURN, patience)):
-                continue
             if self._neighbours.permits.wanted or time.monotonic() - idle_since >= patience:
                 return ()
+            await self.cursor.wait(min(GIVE_WAY, patience))
         return items
 
     async def _send(self, producer: Producer, topic: Topic, items: Sequence[Item]) -> None:

@@ -39,6 +39,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "flight.doubtful": "A flight is sent again although Kafka may hold it: possible duplicates, counted.",
         "topic.created": "A topic was created.",
         "topic.missing": "A topic does not exist and may not be created; its lane waits.",
+        "topic.unknown": "Kafka could not be asked for a topic that a rule names; it is asked again.",
         "gauges.unread": "The gauges could not be read for a scrape; the counters are shown without them.",
         "checks.unread": "The health checks could not be read; the relay says it is not ready.",
         "library.reported": "A library of the relay warned: its logger, message and error.",

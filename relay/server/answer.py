@@ -48,12 +48,9 @@ def accepted(receipt: Receipt) -> web.Response:
 
 
 def rejected(fate: Rejected) -> web.Response:
-    """Give the answer to a request that was the sender's fault; the rest of its body is not read."""
+    """Give the answer to a request that was the sender's fault."""
     status, text = REFUSALS[fate.refusal]
-    response = _answer(status, {"error": text}, HEADERS.get(status))
-    if status in {400, 408, 413, 415}:
-        response.force_close()
-    return response
+    return _answer(status, {"error": text}, HEADERS.get(status))
 
 
 def unavailable(fate: Unavailable) -> web.Response:

@@ -11,6 +11,8 @@ from aiohttp.http_exceptions import LineTooLong
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from aiohttp import StreamReader
+
 MAX_LINE = 8190
 MAX_HEADERS = 128
 LINGERING_TIME = 2.0  # seconds an unread body is read and thrown away, so that its sender sees the answer
@@ -23,7 +25,7 @@ class Connection(web.RequestHandler):
     `begin` and `end` of a request there is no head to wait for.
     """
 
-    __slots__ = ("_busy", "_clock", "_header_timeout", "_late", "_refuse")
+    __slots__ = ("_body", "_busy", "_clock", "_fed", "_half_closed", "_header_timeout", "_late", "_refuse", "cut_short")
 
     def __init__(
         self,
@@ -48,8 +50,9 @@ class Connection(web.RequestHandler):
         )
         self._header_timeout = header_timeout
         self._refuse = refuse
-        self._busy = False
+        self._busy = self._fed = self._half_closed = self.cut_short = False
         self._late: asyncio.TimerHandle | None = None
+        self._body: StreamReader | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start to wait for the first head."""
@@ -60,23 +63,39 @@ class Connection(web.RequestHandler):
         """Start to wait for a further head with its first byte."""
         if not self._busy and self._late is None:
             self._await_head()
+        self._fed = True
         super().data_received(data)
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own type; aiohttp narrowed it to None
+        """Answer what is under way to a client that has only finished sending; then close.
+
+        A body that had more to come ends here, and is `cut_short`.
+        """
+        self._half_closed = True
+        if self._body and not self._body.is_eof():
+            self.cut_short = True
+            self._body.feed_eof()
+        return self._fed
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Stop waiting."""
-        self.begin()
+        self._expect_no_head()
         super().connection_lost(exc)
 
-    def begin(self) -> None:
-        """Hear that a request's head is complete."""
+    def begin(self, body: StreamReader) -> None:
+        """Hear that a request's head is complete, and where its body comes in."""
         self._busy = True
-        if self._late:
-            self._late.cancel()
-            self._late = None
+        self._body = body
+        if self._half_closed:
+            self.eof_received()
+        self._expect_no_head()
 
     def end(self) -> None:
-        """Hear that a request was answered."""
-        self._busy = False
+        """Hear that a request's answer is known."""
+        self._busy = self._fed = False
+        self._body = None
+        if self._half_closed:
+            self.close()
 
     def handle_error(
         self,
@@ -89,6 +108,11 @@ class Connection(web.RequestHandler):
         if status >= web.HTTPInternalServerError.status_code:
             return super().handle_error(request, status, exc, None)
         return self._refuse(431 if isinstance(exc, LineTooLong) else status)
+
+    def _expect_no_head(self) -> None:
+        if self._late:
+            self._late.cancel()
+            self._late = None
 
     def _await_head(self) -> None:
         self._late = self._clock.call_later(self._header_timeout, self.force_close)

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import structlog
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from relay.core.errors import Cause, Refusal, Rejected, Unavailable
+from relay.core.signature import check_shape
 from relay.ingest import Headers
 from relay.server import answer
+from relay.server.bodies import Bodies
 from relay.server.connection import Connection, Server
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ class Listener:
         self._metrics = metrics
         self._runner: web.ServerRunner | None = None
         self._site: web.TCPSite | None = None
+        self._bodies = Bodies(listen.max_body, listen.body_timeout)
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._storing = 0
@@ -110,13 +113,13 @@ class Listener:
                 self._tell_unavailable(source, unexpected, error)
                 status, response = "unavailable", answer.unavailable(unexpected)
         self._metrics.answered(status, time.perf_counter() - started)
-        if self.draining:
-            response.force_close()
+        if self.draining or not request.content.is_eof():
+            response.force_close()  # what was not read is not there to be read as a further request
         return response
 
     def _route(self, request: web.BaseRequest) -> Source:
         """Find the source by path. Raises `Rejected`."""
-        source = self._sources.get(request.path)
+        source = self._sources.get(request.rel_url.raw_path)
         if source is None:
             raise Rejected(Refusal.UNKNOWN_PATH)
         if request.method != "POST":
@@ -124,44 +127,50 @@ class Listener:
         return source
 
     async def _receive(self, source: Source, request: web.BaseRequest) -> Receipt:
-        """Read and store, of which only so many may go on at once; then wait for the receipt."""
+        """Read, then store, of which only so many may go on at once; then wait for the receipt.
+
+        A body is read only for who shows what may be a signature, and takes no place of those that
+        are stored: strangers cannot keep out who has a key.
+        """
+        headers = _headers(request)
+        self._check_framing(request)
+        check_shape(headers.signatures)
+        body = await self._read(request)
         if self._storing >= self._listen.max_in_flight:
             raise Unavailable("more requests than listen.max_in_flight", busy=True)
         self._storing += 1
         try:
-            body = await self._read(request)
-            receipt = await self._ingest.receive(source, _headers(request), body)
+            receipt = await self._ingest.receive(source, headers, body)
         finally:
             self._storing -= 1
         return await receipt
 
-    async def _read(self, request: web.BaseRequest) -> bytes:
-        """Read at most `max_body` bytes within `body_timeout`. Raises `Rejected`."""
-        if request.headers.getall("Content-Encoding", ["identity"]) != ["identity"]:
+    def _check_framing(self, request: web.BaseRequest) -> None:
+        """Refuse by its head a body that is not as it was signed, or too large. Raises `Rejected`."""
+        codings = [coding.lower() for coding in request.headers.getall("Content-Encoding", ())]
+        if codings not in ([], ["identity"]):
             raise Rejected(Refusal.ENCODED_BODY)
+        framings = [framing.lower() for framing in request.headers.getall("Transfer-Encoding", ())]
+        if framings not in ([], ["chunked"]):
+            raise Rejected(Refusal.UNREADABLE_REQUEST)  # a proxy in front might frame it in another way
         if (request.content_length or 0) > self._listen.max_body:
             raise Rejected(Refusal.BODY_TOO_LARGE)
-        if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
+
+    async def _read(self, request: web.BaseRequest) -> bytes:
+        """Read the body, asking for it when the sender waits to be asked. Raises `Rejected`."""
+        waits = request.headers.get("Expect", "").lower() == "100-continue" and request.version >= HttpVersion11
+        if waits and request.transport:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        chunks, size = [], 0
-        try:
-            async with asyncio.timeout(self._listen.body_timeout):
-                while chunk := await request.content.readany():
-                    size += len(chunk)
-                    if size > self._listen.max_body:
-                        raise Rejected(Refusal.BODY_TOO_LARGE)
-                    chunks.append(chunk)
-        except TimeoutError:
-            raise Rejected(Refusal.BODY_TOO_SLOW) from None
-        except (web.RequestPayloadError, ConnectionError):
-            raise Rejected(Refusal.BODY_INCOMPLETE) from None
-        return b"".join(chunks)
+        body = await self._bodies.read(request.content)
+        if isinstance(request.protocol, Connection) and request.protocol.cut_short:
+            raise Rejected(Refusal.BODY_INCOMPLETE)
+        return body
 
     @contextmanager
     def _under_way(self, request: web.BaseRequest) -> Iterator[None]:
         connection = request.protocol
         if isinstance(connection, Connection):
-            connection.begin()
+            connection.begin(request.content)
         self.in_flight += 1
         self._quiet.clear()
         try:

@@ -254,11 +254,31 @@ def test_a_source_that_changed_its_reading_still_has_duplicate_ids() -> None:
 
 def test_a_fingerprint_is_of_type_and_data() -> None:
     """A repeat stamped anew has the same fingerprint; another type or content has another, wherever the border is."""
-    first = syskit.fingerprint(read(framed()))
+
+    def fingerprint(body: bytes) -> bytes:
+        return syskit.fingerprint(SOURCE, read(body), "an id")
+
+    first = fingerprint(framed())
     assert len(first) == 16
-    assert first == syskit.fingerprint(read(framed(stamp=b"2024-01-01T00:00:00", key=b"other")))
+    assert first == fingerprint(framed(stamp=b"2024-01-01T00:00:00", key=b"other"))
     others = [framed(kind=b"B"), framed(content=b"{ }"), framed(kind=b"A", content=b"12"), framed(b"A1", b"2")]
-    assert len({first, *(syskit.fingerprint(read(body)) for body in others)}) == 5
+    assert len({first, *(fingerprint(body) for body in others)}) == 5
+
+
+def test_what_is_not_signed_makes_no_conflict() -> None:
+    """Under signs: content whoever saw one delivery cannot make others of it that differ: each is its repeat."""
+    bodies = [framed(kind=b"A"), framed(kind=b"B"), framed(kind=b"")]
+    prints = set()
+    for body in bodies:
+        delivery = deliver(body, CONTENT_SOURCE)
+        try:
+            event = syskit.parse(delivery, CONTENT_SOURCE)
+        except Undeliverable as fate:
+            prints.add((fate.dedupe_id, fate.fingerprint))
+        else:
+            repeat = syskit.dedupe_id(delivery, CONTENT_SOURCE, event.id)
+            prints.add((repeat, syskit.fingerprint(CONTENT_SOURCE, event, repeat)))
+    assert len(prints) == 1
 
 
 def test_texts_hold_what_utf_8_can() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gzip
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
+import apsw
 import pytest
 
 from tests.running import PATH, event, request, signed, until
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from tests.running import Running
 
 HEAD = f"POST {PATH} HTTP/1.1\r\nHost: relay\r\n"
+SIGNED = f"{HEAD}Signature: {'A' * 43}=\r\n"  # what may be a signature, or the body would not be read
 # What the parser refuses: the status, and the bytes.
 UNREADABLE = {
     "no HTTP": (400, b"hello\r\n\r\n"),
@@ -60,7 +62,9 @@ def test_a_large_body_is_refused_by_its_length(relay: Running) -> None:
 def test_a_large_body_is_refused_when_it_grows(relay: Running) -> None:
     """413 for a chunked body as soon as it is over the limit, without its end."""
     with relay.wire() as wire:
-        answer = checked(wire.ask(f"{HEAD}Transfer-Encoding: chunked\r\n\r\n1001\r\n".encode() + b"a" * 4097 + b"\r\n"))
+        answer = checked(
+            wire.ask(f"{SIGNED}Transfer-Encoding: chunked\r\n\r\n1001\r\n".encode() + b"a" * 4097 + b"\r\n")
+        )
         assert answer.status == 413
 
 
@@ -75,7 +79,7 @@ def test_a_slow_body_is_refused(relay: Running) -> None:
     """408 when a body has not arrived within `body_timeout`, however busy its sender seems."""
     with relay.wire() as wire:
         started = time.monotonic()
-        wire.send(f"{HEAD}Content-Length: 100\r\n\r\n".encode())
+        wire.send(f"{SIGNED}Content-Length: 100\r\n\r\n".encode())
         answer = checked(wire.answer())
         assert (answer.status, answer.headers["connection"]) == (408, "close")
         assert 0.5 < time.monotonic() - started < 2
@@ -85,7 +89,7 @@ def test_a_body_that_ends_early_is_nobodys(relay: Running) -> None:
     """A sender that hangs up within its body leaves nothing behind but a counted refusal."""
     before = relay.metric("relay_deliveries_rejected_total", source="contoso", reason="body_incomplete")
     with relay.wire() as wire:
-        wire.send(f"{HEAD}Content-Length: 100\r\n\r\n{{".encode())
+        wire.send(f"{SIGNED}Content-Length: 100\r\n\r\n{{".encode())
     until(
         lambda: (
             relay.metric("relay_deliveries_rejected_total", source="contoso", reason="body_incomplete") == before + 1
@@ -159,16 +163,60 @@ def test_an_idle_connection_is_closed(relay: Running) -> None:
 
 
 def test_more_requests_than_may_wait_are_told_to_come_back(relay: Running) -> None:
-    """429 with Retry-After while `max_in_flight` requests are being read or stored, and no longer."""
+    """429 with Retry-After while `max_in_flight` requests wait to be stored, and no longer."""
     body = event()
     with ExitStack() as wires:
         busy = [wires.enter_context(relay.wire()) for _ in range(4)]
-        for wire in busy:
-            wire.send(request(body, signed(body))[:-1])
-        until(lambda: relay.metric("relay_requests_in_flight") == 4)
-        answer = checked(relay.post(event()))
+        with closing(apsw.Connection(str(relay.folder / "spool.db"))) as other:
+            other.set_busy_timeout(5000)
+            other.execute("BEGIN IMMEDIATE")  # the disk is slow
+            for wire in busy:
+                wire.send(request(body, signed(body)))
+            until(lambda: relay.metric("relay_requests_in_flight") == 4)
+            answer = checked(relay.post(event()))
         assert (answer.status, answer.headers["retry-after"]) == (429, "1")
-        for wire in busy:
-            wire.send(body[-1:])
         assert sorted(str(wire.answer().fields["status"]) for wire in busy) == ["duplicate"] * 3 + ["published"]
     assert relay.metric("relay_deliveries_unavailable_total", cause="busy") == 1
+
+
+def test_who_holds_bodies_back_keeps_nobody_out(relay: Running) -> None:
+    """Requests that are still being read take no place of those that wait to be stored."""
+    with ExitStack() as wires:
+        for _ in range(20):
+            wires.enter_context(relay.wire()).send(f"{SIGNED}Content-Length: 100\r\n\r\n{{".encode())
+        until(lambda: relay.metric("relay_requests_in_flight") == 20)
+        assert relay.post(event()).fields["status"] == "published"
+
+
+def test_a_body_without_a_signature_is_not_read(relay: Running) -> None:
+    """401 from the head alone when there is nothing that could be a signature; the connection is closed."""
+    with relay.wire() as wire:
+        answer = checked(wire.ask(f"{HEAD}Content-Length: 100\r\nExpect: 100-continue\r\n\r\n".encode()))
+        assert (answer.status, answer.headers["connection"]) == (401, "close")
+
+
+@pytest.mark.parametrize("framing", ["gzip, chunked", "identity", "chunked, chunked"])
+def test_a_body_that_others_may_frame_otherwise_is_refused(relay: Running, framing: str) -> None:
+    """400 for every Transfer-Encoding but chunked, so that no proxy in front sees another request than the relay."""
+    body = event()
+    lines = "".join(f"{name}: {value}\r\n" for name, value in signed(body).items())
+    chunks = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    with relay.wire() as wire:
+        assert checked(wire.ask(f"{HEAD}{lines}Transfer-Encoding: {framing}\r\n\r\n".encode() + chunks)).status == 400
+
+
+def test_who_has_only_finished_sending_is_answered(relay: Running) -> None:
+    """A client that closes its side after a request still gets its receipt, and then the end."""
+    body = event()
+    with relay.wire() as wire:
+        wire.send(request(body, signed(body)))
+        wire.end()
+        assert wire.answer().fields["status"] == "published"
+        assert wire.rest() == b""
+
+
+def test_a_path_is_compared_as_it_was_sent(relay: Running) -> None:
+    """An escaped spelling of a source's path is another path: what a proxy lets through is what the relay sees."""
+    body = event()
+    assert relay.post(body, target="/hooks%2fcontoso").status == 404
+    assert relay.post(body, target=PATH.replace("o", "%6f", 1)).status == 404

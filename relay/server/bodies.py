@@ -1,0 +1,56 @@
+"""Bodies: requests' bodies, read within their bounds."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from relay.core.errors import Refusal, Rejected
+
+if TYPE_CHECKING:
+    from aiohttp import StreamReader
+
+BUDGET = 64 << 20
+
+
+class Bodies:
+    """Reads each body within a size and a time, and all of them together within a budget of bytes.
+
+    Nobody is authenticated yet. When what has arrived of bodies that are still under way passes the
+    budget, the largest is given up as too slow: who holds bodies back does not keep others from theirs.
+    """
+
+    def __init__(self, max_body: int, timeout: float, budget: int = BUDGET) -> None:
+        """Bound each body by `max_body` bytes and `timeout` seconds; the budget is at least one body."""
+        self._max_body = max_body
+        self._timeout = timeout
+        self._budget = max(budget, max_body)
+        self._arrived: dict[asyncio.Timeout, int] = {}
+
+    async def read(self, content: StreamReader) -> bytes:
+        """Read one body to its end. Raises `Rejected`."""
+        chunks = []
+        try:
+            async with asyncio.timeout(self._timeout) as limit:
+                self._arrived[limit] = 0
+                try:
+                    while chunk := await content.readany():
+                        chunks.append(chunk)
+                        self._count(limit, len(chunk))
+                finally:
+                    del self._arrived[limit]
+        except TimeoutError:
+            raise Rejected(Refusal.BODY_TOO_SLOW) from None
+        except (web.RequestPayloadError, ConnectionError):
+            raise Rejected(Refusal.BODY_INCOMPLETE) from None
+        return b"".join(chunks)
+
+    def _count(self, limit: asyncio.Timeout, size: int) -> None:
+        self._arrived[limit] += size
+        if self._arrived[limit] > self._max_body:
+            raise Rejected(Refusal.BODY_TOO_LARGE)
+        if sum(self._arrived.values()) > self._budget:
+            largest = max(self._arrived, key=self._arrived.__getitem__)
+            largest.reschedule(asyncio.get_running_loop().time())
