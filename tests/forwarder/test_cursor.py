@@ -46,6 +46,7 @@ class World:
     cursors: dict[str, Cursor] = field(default_factory=dict)
     seen: dict[str, list[int]] = field(default_factory=lambda: {topic: [] for topic in TOPICS})
     expected: dict[str, list[int]] = field(default_factory=lambda: {topic: [] for topic in TOPICS})
+    aloft: dict[str, list[Item]] = field(default_factory=dict)
     reads: int = 0
 
     async def read(self, after: int, until: int) -> tuple[Sequence[Committed], int]:
@@ -78,17 +79,20 @@ class World:
             self.cursors[record.topic].push(Item(one, record))
 
     async def take(self, topic: str, count: int, meanwhile: Sequence[Sequence[str]] = ()) -> None:
-        """Let a lane take and settle up to so many of what waits; `meanwhile` comes while it journals them."""
-        items = (await self.cursors[topic].peek(100 * count))[:count]
+        """Let a lane take up to so many of what waits; `meanwhile` comes while it journals them.
+
+        What it took is settled with what it takes next, as in a lane: until then it can be read from disk again.
+        """
+        items = list(await self.cursors[topic].peek(100 * count))[:count]
         for topics in meanwhile:
             self.accept(topics)
-        if not items:
-            return
-        self.seen[topic] += [item.number for item in items]
-        self.cursors[topic].advance(items[-1].number)
-        for item in items:
+        for item in self.aloft.pop(topic, ()):
             self._settle(item, topic)
         self.window.trim()
+        if items:
+            self.seen[topic] += [item.number for item in items]
+            self.cursors[topic].advance(items[-1].number)
+            self.aloft[topic] = items
 
     def _store(self, topics: Sequence[str]) -> None:
         number = self.window.last
