@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import uuid
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,14 @@ def own(kafka_installed: None) -> Iterator[Brokers]:
     """Give a broker that tests may freeze."""
     with Brokers() as brokers:
         yield brokers
+
+
+def freeze(brokers: Brokers) -> None:
+    """Freeze the broker; return when it is, since a busy machine lets it answer for a moment after the signal."""
+    brokers.pause(1)
+    process = brokers._brokers[1]._process
+    assert process
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
 
 
 @pytest.fixture

