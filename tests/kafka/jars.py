@@ -25,9 +25,7 @@ def java() -> str:
     home = os.environ.get("JAVA_HOME")
     found = (shutil.which("java", path=f"{home}/bin") if home else None) or shutil.which("java")
     if found is None:
-        raise NotInstalledError(
-            "real Kafka needs Java 17: install it (Debian: apt-get install default-jre-headless)"
-        )
+        raise NotInstalledError("real Kafka needs Java 17: install it (Debian: apt-get install default-jre-headless)")
     return found
 
 
