@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 import apsw
@@ -53,9 +54,12 @@ class Spool:
         self._writer = ThreadPoolExecutor(1, "spool-writer")
         self._reading = ThreadPoolExecutor(1, "spool-reader")
         self._keeper = Keeper(path)
-        self._horizon_since: float | None = None
-        self._pending_since: float | None = None
+        # Seconds since the epoch: when the oldest id remembered was accepted (a minute old), and when the oldest
+        # pending delivery came in (a second old); None without any.
+        self.horizon_since: float | None = None
+        self.pending_since: float | None = None
         self._sweepable = True
+        self._refused = asyncio.Event()
         self.fault: str | None = None
 
     async def __aenter__(self) -> Self:
@@ -105,16 +109,6 @@ class Spool:
         """How many ids are remembered, and the oldest delivery number among them."""
         return self._store.horizon
 
-    @property
-    def horizon_since(self) -> float | None:
-        """When the oldest id remembered was accepted, in seconds since the epoch; a minute old; None without ids."""
-        return self._horizon_since
-
-    @property
-    def pending_since(self) -> float | None:
-        """When the oldest pending delivery came in, in seconds since the epoch; a second old; None without any."""
-        return self._pending_since
-
     async def append(self, entry: Entry, on_disk: Callable[[Appended], None]) -> Appended:
         """Store a delivery, unless it repeats one; on disk when this returns.
 
@@ -151,7 +145,7 @@ class Spool:
     def _open_store(self) -> Store:
         try:
             store = Store(self._path, max_size=self._max_size, remembered=self._remembered)
-            self._horizon_since = store.read_horizon_since()
+            self.horizon_since = store.read_horizon_since()
         except (apsw.Error, OSError) as error:
             msg = f"the spool {self._path} cannot be opened: {error}"
             raise Unavailable(msg) from error
@@ -184,6 +178,8 @@ class Spool:
             return
         self.fault = None
         self._sweepable = self._sweepable or any(answer.done for answer in journalled)
+        if self._sweepable and any(isinstance(answer, Unavailable) for answer in appended):
+            self._refused.set()
         self._metrics.committed(len(group), time.perf_counter() - started)
         group.succeed(appended, journalled)
 
@@ -205,17 +201,19 @@ class Spool:
         """Sweep from time to time, and while the disk refuses to write, ask it again."""
         tended_at = time.monotonic()
         while True:
-            await asyncio.sleep(PROBE_INTERVAL)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._refused.wait(), PROBE_INTERVAL)
+            self._refused.clear()
             try:
                 if self.fault:
                     await self._in(self._writer, self._reopen)
                     self.fault = None
                     log.info("spool.opened", path=str(self._path), pending=self.pending, bytes=self.usage.used)
-                elif (self.usage.full and self._sweepable) or time.monotonic() - tended_at > SWEEP_INTERVAL:
+                elif (self.usage.short and self._sweepable) or time.monotonic() - tended_at > SWEEP_INTERVAL:
                     tended_at = time.monotonic()
                     await self._sweep()
-                    self._horizon_since = await self._in(self._writer, self._store.read_horizon_since)
-                self._pending_since = await self._in(self._reading, self._reader.pending_since)
+                    self.horizon_since = await self._in(self._writer, self._store.read_horizon_since)
+                self.pending_since = await self._in(self._reading, self._reader.pending_since)
             except Exception as error:  # noqa: BLE001 - tending never ends, or the disk would be asked no more
                 self._fail(error)
 

@@ -110,30 +110,21 @@ class Store:
         return appended, journalled
 
     def sweep(self, older_than: float) -> int:
-        """Remove up to 500 deliveries settled before `older_than`, or the oldest settled when space is short.
+        """Make room, 500 at most a call: deliveries settled before `older_than`, or the oldest when space is short.
 
-        Pending and dead ones are never removed, and ids stay. The next call goes on behind the last that
-        went, until one gives 0. Gives how many went; raises `Unavailable`.
+        When nothing settled is left and space is still short, the oldest ids go. Pending and dead ones
+        are never touched. The next call goes on behind the last that went, until one gives 0. Gives
+        how many went; raises `Unavailable`.
         """
-        short = self.usage.used >= self._max_size - 2 * self._reserve
         try:
-            settled = rows(
-                self._connection,
-                "SELECT number, settled_at FROM deliveries WHERE number > ? "
-                "AND status IN ('published', 'dropped') ORDER BY number LIMIT ?",
-                (self._swept, SWEEP_ROWS),
-            )
-            gone = [(number,) for number, settled_at in settled if short or settled_at < older_than]
             with self._connection:
-                self._connection.executemany("DELETE FROM records WHERE number = ?", gone)
-                self._connection.executemany("DELETE FROM deliveries WHERE number = ?", gone)
+                gone = self._sweep_deliveries(older_than) or self._sweep_ids()
                 used = self._measure()
         except apsw.Error as error:
             msg = f"the spool could not be swept: {error}"
             raise Unavailable(msg) from error
-        self._swept = gone[-1][0] if gone else 0
         self._used = used
-        return len(gone)
+        return gone
 
     def take_back(self, last_number: int, last_flight: int) -> None:
         """Remove what a commit that was reported as failed may have left on disk after all.
@@ -176,6 +167,26 @@ class Store:
     def close(self) -> None:
         """Close the file; the log is folded into the database."""
         self._connection.close()
+
+    def _sweep_deliveries(self, older_than: float) -> int:
+        query = (
+            "SELECT number, settled_at FROM deliveries "
+            "WHERE number > ? AND status IN ('published', 'dropped') ORDER BY number LIMIT ?"
+        )
+        settled = rows(self._connection, query, (self._swept, SWEEP_ROWS))
+        gone = [(number,) for number, settled_at in settled if self.usage.short or settled_at < older_than]
+        self._connection.executemany("DELETE FROM records WHERE number = ?", gone)
+        self._connection.executemany("DELETE FROM deliveries WHERE number = ?", gone)
+        self._swept = gone[-1][0] if gone else 0
+        return len(gone)
+
+    def _sweep_ids(self) -> int:
+        """Remember less when the ids themselves leave no room; the last one stays, as numbers go on from it."""
+        if not self.usage.short:
+            return 0
+        query = "DELETE FROM ids WHERE number IN (SELECT number FROM ids WHERE number < ? ORDER BY number LIMIT ?)"
+        self._connection.execute(query, (self.last_number, SWEEP_ROWS))
+        return int(self._connection.changes())
 
     def _count_log(self, _connection: apsw.Connection, _database: str, frames: int) -> int:
         self.log_frames = frames

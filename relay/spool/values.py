@@ -121,6 +121,11 @@ class Usage:
     dead_quota: int
 
     @property
+    def short(self) -> bool:
+        """Tell whether settled deliveries have to leave, young or not, so that there is room for new ones."""
+        return self.used >= self.max_size - 2 * self.reserve
+
+    @property
     def full(self) -> bool:
         """Tell whether a new delivery would be refused (flights and settlements never are)."""
         return self.used >= self.max_size - self.reserve
