@@ -126,12 +126,13 @@ def send(file: BinaryIO, name: str, url: str | None, path: Path) -> None:
 @cli.command()
 @config_option
 @click.option("--timeout", default=2.0, show_default=True, help="Seconds to wait for an answer.")
-def healthcheck(path: Path, timeout: float) -> None:
+@json_option
+def healthcheck(path: Path, timeout: float, as_json: bool) -> None:  # noqa: FBT001 - click's flag
     """Ask the running relay whether it is ready (`/readyz`); exit 1 when it is not."""
     from relay.health import ask_ready
 
     admin = _load(path).admin
-    ready, text = ask_ready(admin.host, admin.port, timeout)
+    ready, text = ask_ready(admin.host, admin.port, timeout, as_json=as_json)
     click.echo(text)
     if not ready:
         _leave(NO)

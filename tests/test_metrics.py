@@ -147,7 +147,7 @@ def test_topics_are_bounded() -> None:
         metrics.records_published(f"topic-{number}", 2)
     last = f"topic-{MAX_TOPICS + 10}"
     metrics.lane_recovered(last)
-    metrics.observe_gauges(lambda: Gauges(lanes=(LaneGauges(last, LaneState.WAITING, 7, None, 9.0),)))
+    metrics.observe_gauges(lambda: Gauges(lanes=(LaneGauges(last, LaneState.WAITING, 7, 70, 9.0),)))
     shown = samples(metrics)
     assert len(shown["relay_records_published_total"]) == MAX_TOPICS + 1
     assert total(metrics, "relay_records_published_total") == 2 * (MAX_TOPICS + 50)
@@ -156,15 +156,15 @@ def test_topics_are_bounded() -> None:
 
 
 def test_lanes_are_shown_by_state_and_topic() -> None:
-    """Every state is shown, also at 0; what a lane does not count is absent, not 0."""
+    """Every state is shown, also at 0; each lane with what it owes, and the age of it."""
     metrics = built()
-    lanes = (LaneGauges("a", LaneState.BEHIND, None, None, 61.5), LaneGauges("b", LaneState.READY, 3, 1200, 0.5))
+    lanes = (LaneGauges("a", LaneState.BEHIND, 90_000, 1 << 30, 61.5), LaneGauges("b", LaneState.READY, 3, 1200, 0.5))
     metrics.observe_gauges(lambda: Gauges(lanes=lanes))
     shown = samples(metrics)
     states = {dict(labels)["state"]: count for labels, count in shown["relay_lanes"].items()}
     assert states == {"ready": 1, "behind": 1, "recovering": 0, "waiting": 0}
-    assert shown["relay_lane_pending_records"] == {(("topic", "b"),): 3}
-    assert shown["relay_lane_pending_bytes"] == {(("topic", "b"),): 1200}
+    assert shown["relay_lane_pending_records"] == {(("topic", "a"),): 90_000, (("topic", "b"),): 3}
+    assert shown["relay_lane_pending_bytes"] == {(("topic", "a"),): 1 << 30, (("topic", "b"),): 1200}
     assert shown["relay_lane_oldest_seconds"] == {(("topic", "a"),): 61.5, (("topic", "b"),): 0.5}
 
 

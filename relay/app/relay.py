@@ -124,6 +124,8 @@ class Relay:
         for source in self._config.sources:
             if source.signs is Signs.CONTENT:
                 log.warning("source.unauthenticated_fields", source=source.name, fields=["type", "id", "time"])
+        if not self._config.kafka.idempotence:
+            log.warning("relay.at_least_once", hint="kafka.idempotence is off: after a crash records may stand twice")
         log.info(
             "relay.started",
             version=__version__,

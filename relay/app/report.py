@@ -44,7 +44,7 @@ class Report:
             self._disk(),
             self._dead_letters(),
             *self._literal_topics(),
-            *(_lane(lane) for lane in self._forwarder.lanes.values()),
+            *(self._lane(lane) for lane in self._forwarder.lanes.values()),
             *self._orphans(),
         )
 
@@ -55,6 +55,7 @@ class Report:
         since = self._spool.horizon_since
         return Gauges(
             ready=all(check.state is not State.FAIL for check in self.checks()),
+            exactly_once=self._config.kafka.idempotence,
             pending=self._spool.pending,
             spool_bytes=usage.used,
             spool_max_bytes=usage.max_size,
@@ -111,24 +112,18 @@ class Report:
             )
 
     def _lane_gauges(self, lane: Lane, now: float) -> LaneGauges:
-        """Count what waits in memory; a lane that is behind has more on disk, which is not counted."""
-        waiting = self._forwarder.waiting_in(lane.topic)
-        if lane.cursor.behind:
-            since = self._spool.pending_since
-            return LaneGauges(lane.topic, lane.state, oldest_seconds=now - since if since else 0.0)
-        return LaneGauges(
-            topic=lane.topic,
-            state=lane.state,
-            pending_records=len(waiting),
-            pending_bytes=sum(len(item.record.value) for item in waiting),
-            oldest_seconds=now - waiting[0].committed.received_at if waiting else 0.0,
+        owed, since = self._forwarder.tally.of(lane.topic), self._forwarder.waiting_since(lane)
+        return LaneGauges(lane.topic, lane.state, owed.records, owed.size, now - since if since else 0.0)
+
+    def _lane(self, lane: Lane) -> Check:
+        """Say how a lane stands: what is wrong and since when, and how much of what age waits."""
+        gauges = self._lane_gauges(lane, time.time())
+        waits = (
+            f"{gauges.pending_records} records ({gauges.pending_bytes / MIB:.1f} MiB) wait, "
+            f"the oldest for {gauges.oldest_seconds:.0f} s, {len(lane.flights)} flights"
         )
-
-
-def _lane(lane: Lane) -> Check:
-    flights = f"{len(lane.flights)} flights"
-    if lane.trouble:
-        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(lane.since))
-        return Check(f"lane {lane.topic}", State.WARN, f"{lane.trouble}; since {since}, {flights}")
-    state = State.OK if lane.state is LaneState.READY else State.WARN
-    return Check(f"lane {lane.topic}", state, f"{lane.state}, {flights}")
+        if lane.trouble:
+            since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(lane.since))
+            return Check(f"lane {lane.topic}", State.WARN, f"{lane.trouble}; since {since}; {waits}")
+        state = State.OK if lane.state is LaneState.READY else State.WARN
+        return Check(f"lane {lane.topic}", state, f"{lane.state}; {waits}")

@@ -112,7 +112,11 @@ def _malformed(
     kind: str | None = None,
 ) -> Undeliverable:
     repeat = dedupe_id(delivery, source, event_id)
-    signed = repeat.encode() if source.signs is Signs.CONTENT else delivery.body
+    signed = delivery.body
+    if source.signs is Signs.CONTENT:
+        # What is malformed may be so in what is not signed: it is one for each content, and shadows none that is not.
+        repeat += "#malformed"
+        signed = repeat.encode()
     return Undeliverable(
         Reason.MALFORMED,
         detail,

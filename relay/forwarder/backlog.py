@@ -13,6 +13,7 @@ from relay.spool import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from collections.abc import Set as AbstractSet
 
     from relay.core.model import Processed, Record
     from relay.core.pipeline import Pipeline
@@ -45,6 +46,10 @@ class Backlog:
             batches.setdefault(flight.topic, []).append(Batch(flight, ()))
         return {topic: [await self._board(batch.flight) for batch in group] for topic, group in batches.items()}
 
+    def in_flight(self, number: int) -> AbstractSet[str]:
+        """Give the topics in which a delivery was in flight when the process started."""
+        return self._in_flight.get(number, frozenset())
+
     async def read(self, after: int, until: int) -> tuple[Sequence[Committed], int]:
         """Give pending deliveries in (`after`, `until`] that have records to publish, and where the piece ends."""
         page = await self._spool.page(after, until)
@@ -72,7 +77,7 @@ class Backlog:
         delivery = stored.delivery
         if delivery.source not in self._pipeline.sources:
             return None
-        flying = self._in_flight.get(stored.number, set())
+        flying = self.in_flight(stored.number)
         try:
             processed = self._pipeline.process(delivery)
         except Undeliverable as fate:

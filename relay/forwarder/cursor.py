@@ -54,9 +54,9 @@ class Cursor:
         return not (self._queue or self._page or self._behind)
 
     @property
-    def waiting(self) -> Sequence[Item]:
-        """The records that wait in memory; those that wait on disk only are not counted."""
-        return (*self._page, *self._queue)
+    def first(self) -> Item | None:
+        """The record that waits longest in memory; those that wait on disk only are not known."""
+        return next(iter(self._page or self._queue), None)
 
     def push(self, item: Item) -> None:
         """Hear of a record that came into the window."""

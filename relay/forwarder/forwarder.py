@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
 
-from relay.core.errors import Reason, Unavailable
-from relay.core.model import Status
+from relay.core.errors import Unavailable
+from relay.forwarder import outcome
 from relay.forwarder.backlog import Backlog
 from relay.forwarder.cursor import Cursor
+from relay.forwarder.tally import Tally
 from relay.forwarder.window import Window
 from relay.lane import Committed, Item, Lane, Neighbours, Permits
 from relay.metrics import LaneState
@@ -51,12 +51,13 @@ class Forwarder:
         self._metrics = metrics
         self._backlog = Backlog(spool, pipeline)
         self._window = Window(WINDOW_BYTES)
+        self.tally = Tally()
         self._neighbours = Neighbours(
             kafka=kafka,
             journals=spool,
             permits=Permits(config.kafka.max_producers),
             metrics=metrics,
-            on_done=self._finish,
+            on_done=self._settle,
             producer_memory=config.kafka.producer_memory,
             idle_timeout=config.kafka.idle_timeout,
         )
@@ -80,6 +81,7 @@ class Forwarder:
         self._inherited = self._window.last = self._spool.last_number
         self._surveyed = 0 if self._spool.pending else self._inherited
         for topic, batches in (await self._backlog.flights()).items():
+            self.tally.add(item.record for batch in batches for item in batch.items)
             self._open(topic, batches)
         self._spawn(self._survey())
 
@@ -108,13 +110,22 @@ class Forwarder:
             for record in gone.records:
                 if cursor := self._cursors.get(record.topic):
                     cursor.miss(gone)
+        self.tally.add(committed.records)
         for record in committed.records:
             self._cursors[record.topic].push(Item(committed, record))
 
-    def waiting_in(self, topic: str) -> Sequence[Item]:
-        """Give the records that wait in memory for a topic's lane; those on disk only are not counted."""
-        cursor = self._cursors.get(topic)
-        return cursor.waiting if cursor else ()
+    def waiting_since(self, lane: Lane) -> float | None:
+        """Tell when the oldest delivery came in that a lane has still to publish; None when there is none.
+
+        Of a lane that is behind it is only known that it is no older than the oldest pending one of all.
+        """
+        for batch in lane.flights:
+            for item in batch.items[:1]:
+                return item.committed.received_at
+        if lane.cursor.behind:
+            return self._spool.pending_since
+        waiting = self._cursors[lane.topic].first
+        return waiting.committed.received_at if waiting else None
 
     def find(self, number: int) -> Committed | None:
         """Find a delivery in the window; the spool knows all others."""
@@ -179,6 +190,7 @@ class Forwarder:
             await lane.run()
             if cursor.idle:
                 del self.lanes[lane.topic], self._cursors[lane.topic]
+                self.tally.forget(lane.topic)
                 log.info("lane.closed", topic=lane.topic)
                 return
 
@@ -193,38 +205,28 @@ class Forwarder:
             except Unavailable:
                 await asyncio.sleep(RETRY)
                 continue
+            for one in committed:
+                self.tally.add(one.records)
             for topic in dict.fromkeys(record.topic for one in committed for record in one.records):
                 if topic not in self.lanes:
                     self._open(topic)
             self._surveyed = end
 
+    def _settle(self, dones: Sequence[Done], items: Sequence[Item]) -> None:
+        """Hear of a lane's commit."""
+        self.tally.take(item.record for item in items if self._tallied(item))
+        self._finish(dones, {item.number: item.committed for item in items})
+
+    def _tallied(self, item: Item) -> bool:
+        """Tell whether a record was counted: it may have been pending at start, and the survey not there yet."""
+        unseen = self._surveyed < item.number <= self._inherited
+        return not unseen or item.record.topic in self._backlog.in_flight(item.number)
+
     def _finish(self, dones: Sequence[Done], known: Mapping[int, Committed]) -> None:
-        """Count and log the deliveries that came to their end on disk."""
+        """Let go of the deliveries that came to their end on disk."""
         for done in dones:
-            committed = known[done.number]
-            committed.settled = True
-            fields = {
-                "source": committed.source,
-                "delivery": done.number,
-                "id": committed.event_id,
-                "type": committed.type,
-                "routes": committed.routes,
-                "records": [
-                    {"topic": placed.topic, "partition": placed.partition, "offset": placed.offset}
-                    for placed in committed.placed
-                ],
-                "answered": committed.answered,
-                "duration_ms": round((time.time() - committed.received_at) * 1000, 3),
-            }
-            if done.status is Status.PUBLISHED:
-                self._metrics.published(committed.source, committed.type)
-                log.info("delivery.published", **fields)
-            elif done.status is Status.DROPPED:
-                self._metrics.dropped(committed.source, committed.routes[-1])
-                log.info("delivery.dropped", **fields)
-            else:
-                self._metrics.dead(committed.source, done.reason or Reason.REFUSED)
-                log.warning("delivery.dead", reason=done.reason, **fields)
+            known[done.number].settled = True
+            outcome.tell(self._metrics, done, known[done.number])
         self._window.trim()
         self._settled.set()
 

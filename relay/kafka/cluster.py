@@ -74,7 +74,7 @@ class Cluster:
 
     async def _find(self, admin: AIOKafkaAdminClient, name: str) -> Topic | None:
         # Without leave to create, or a broker with auto.create.topics.enable would do so by its own defaults.
-        answer = await admin._send_request(MetadataRequest([name], allow_auto_topic_creation=False))  # noqa: SLF001
+        answer = await admin._send_request(MetadataRequest([name], allow_auto_topic_creation=False))
         (found,) = answer.to_object()["topics"]
         error = errors.for_code(found["error_code"])
         if error in (errors.UnknownTopicOrPartitionError, errors.InvalidTopicError):

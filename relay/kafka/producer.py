@@ -76,7 +76,7 @@ class Producer:
     @property
     def worn(self) -> bool:
         """Tell whether sequence numbers have come near the end, where aiokafka would wrap them wrongly."""
-        numbers = self._producer._txn_manager._sequence_numbers if self._identity.idempotent else {}  # noqa: SLF001
+        numbers = self._producer._txn_manager._sequence_numbers if self._identity.idempotent else {}
         return any(number > SEQUENCE_MAX for number in numbers.values())
 
     @property
@@ -97,23 +97,23 @@ class Producer:
         except BaseException:
             await self.kill()
             raise
-        manager = self._producer._txn_manager  # noqa: SLF001
+        manager = self._producer._txn_manager
         if manager and identity:
-            manager._pid_and_epoch = PidAndEpoch(identity.producer_id, identity.producer_epoch)  # noqa: SLF001
+            manager._pid_and_epoch = PidAndEpoch(identity.producer_id, identity.producer_epoch)
         self._identity = Identity(
             cluster, manager.producer_id if manager else -1, manager.producer_epoch if manager else -1
         )
 
     def next_sequence(self, partition: int) -> int:
         """Give the sequence number that the next batch to this partition will start with."""
-        manager = self._producer._txn_manager  # noqa: SLF001
+        manager = self._producer._txn_manager
         return int(manager.sequence_number(TopicPartition(self._topic.name, partition))) if manager else 0
 
     def rewind(self, partition: int, base_sequence: int) -> None:
         """Let the next batch to this partition start with a sequence number of the past."""
-        manager = self._producer._txn_manager  # noqa: SLF001
+        manager = self._producer._txn_manager
         if manager:
-            manager._sequence_numbers[TopicPartition(self._topic.name, partition)] = base_sequence  # noqa: SLF001
+            manager._sequence_numbers[TopicPartition(self._topic.name, partition)] = base_sequence
 
     async def send(self, batches: Mapping[int, Sequence[Record]]) -> dict[int, Outcome]:
         """Send one batch to each partition named, and wait for all of them, `delivery_timeout` at most.
@@ -138,8 +138,8 @@ class Producer:
         Nothing is flushed: what was not acknowledged is in a flight. `stop()` would hang as long as
         the cluster is away (aiokafka#1101, #1039). The first cancel of the sender's task is swallowed.
         """
-        self._producer._closed = True  # noqa: SLF001
-        sender = self._producer._sender.sender_task  # noqa: SLF001
+        self._producer._closed = True
+        sender = self._producer._sender.sender_task
         for _ in range(2):
             if sender and not sender.done():
                 sender.cancel()

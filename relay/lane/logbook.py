@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from relay.core.errors import Reason
-    from relay.lane.committed import Committed, Item
+    from relay.lane.committed import Item
     from relay.lane.ports import Neighbours
     from relay.spool import Flight
 
@@ -32,7 +32,7 @@ class Logbook:
         self.aloft = list(aloft)
         self._landed: list[Batch] = []
         self._settlements: list[Settlement] = []
-        self._settling: dict[int, Committed] = {}
+        self._settling: list[Item] = []
 
     async def write(
         self, flights: Sequence[tuple[Flight, Sequence[Item]]], *, replaced: Sequence[Batch] = ()
@@ -47,7 +47,7 @@ class Logbook:
             flights=tuple(flight for flight, _ in flights),
         )
         journalled = await self._neighbours.journals.write(journal)
-        settled, self._settling = self._settling, {}
+        settled, self._settling = self._settling, []
         self._settlements.clear()
         self._landed.clear()
         batches = [Batch(flight, tuple(items)) for flight, (_, items) in zip(journalled.flights, flights, strict=True)]
@@ -78,4 +78,4 @@ class Logbook:
 
     def _settle(self, item: Item, settlement: Settlement) -> None:
         self._settlements.append(settlement)
-        self._settling[item.number] = item.committed
+        self._settling.append(item)

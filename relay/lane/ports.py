@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from relay.core.model import Record
     from relay.kafka import Identity, Outcome, Topic
-    from relay.lane.committed import Committed, Item
+    from relay.lane.committed import Item
     from relay.lane.permits import Permits
     from relay.metrics import Metrics
     from relay.spool import Done, Journal, Journalled
@@ -82,8 +82,8 @@ class Cursor(Protocol):
 class Neighbours:
     """What all lanes share.
 
-    `on_done` hears of the deliveries that came to their end in a commit of a lane, with those the
-    lane knew by number. `producer_memory` is how long a broker is trusted to remember a producer, and
+    `on_done` hears of each commit of a lane: the deliveries that came to their end, and the records that
+    were settled. `producer_memory` is how long a broker is trusted to remember a producer, and
     `idle_timeout` how long an idle producer stays open, both in seconds.
     """
 
@@ -91,6 +91,6 @@ class Neighbours:
     journals: Journals
     permits: Permits
     metrics: Metrics
-    on_done: Callable[[Sequence[Done], Mapping[int, Committed]], None]
+    on_done: Callable[[Sequence[Done], Sequence[Item]], None]
     producer_memory: float
     idle_timeout: float

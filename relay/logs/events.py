@@ -14,6 +14,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "source.unauthenticated_fields": "A source signs the content only: type, id and time are not authenticated.",
         "source.missing": "Deliveries are pending whose source is no longer configured; they wait until it is.",
         "relay.started": "Both listeners are open.",
+        "relay.at_least_once": "Without idempotence a crash may put records into Kafka twice.",
         "relay.draining": "A stop was asked for: not ready, no new connections, what is in flight goes on.",
         "relay.stopped": "The spool is closed and the process ends; pending deliveries wait for the next start.",
         "relay.failed": "A part of the relay ended with an error nobody expected; the process ends.",

@@ -101,10 +101,10 @@ POSSIBLE_DUPLICATES = Declared(
 LANE_RECOVERIES = Declared("relay_lane_recoveries_total", "counter", ("topic",), "Recoveries a lane has gone through.")
 LANES = Declared("relay_lanes", "gauge", ("state",), "Open lanes by state.")
 LANE_RECORDS = Declared(
-    "relay_lane_pending_records", "gauge", ("topic",), "Records a lane has still to publish; absent while not counted."
+    "relay_lane_pending_records", "gauge", ("topic",), "Records a lane has still to publish, on disk or in memory."
 )
 LANE_BYTES = Declared(
-    "relay_lane_pending_bytes", "gauge", ("topic",), "Bytes a lane has still to publish; absent while not counted."
+    "relay_lane_pending_bytes", "gauge", ("topic",), "Bytes of keys and values a lane has still to publish."
 )
 LANE_OLDEST = Declared(
     "relay_lane_oldest_seconds", "gauge", ("topic",), "Age of the oldest delivery a lane has still to publish."
@@ -114,6 +114,12 @@ FLIGHT_OLDEST = Declared("relay_flight_oldest_seconds", "gauge", (), "Age of the
 REQUESTS_IN_FLIGHT = Declared("relay_requests_in_flight", "gauge", (), "Requests read or waiting to be stored.")
 ANSWERS_WAITING = Declared("relay_answers_waiting", "gauge", (), "Answers held back until Kafka has acknowledged.")
 READY = Declared("relay_ready", "gauge", (), "1 exactly while /readyz says 200, else 0.")
+EXACTLY_ONCE = Declared(
+    "relay_exactly_once",
+    "gauge",
+    (),
+    "1 while records stand in Kafka once after any crash; 0 with kafka.idempotence off.",
+)
 BUILD_INFO = Declared("relay_build_info", "gauge", ("version",), "Always 1; the label names the running version.")
 
 TABLE = (
@@ -148,5 +154,6 @@ TABLE = (
     REQUESTS_IN_FLIGHT,
     ANSWERS_WAITING,
     READY,
+    EXACTLY_ONCE,
     BUILD_INFO,
 )

@@ -34,12 +34,12 @@ class LaneState(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LaneGauges:
-    """One open lane: what it has still to publish, None where that is not counted, and the age of its oldest."""
+    """One open lane: what it has still to publish, and the age of its oldest."""
 
     topic: str
     state: LaneState
-    pending_records: int | None = None
-    pending_bytes: int | None = None
+    pending_records: int = 0
+    pending_bytes: int = 0
     oldest_seconds: float = 0.0
 
 
@@ -48,6 +48,7 @@ class Gauges:
     """One consistent reading of everything that goes up and down; bytes and seconds."""
 
     ready: bool = False
+    exactly_once: bool = False
     pending: int = 0
     spool_bytes: int = 0
     spool_max_bytes: int = 0
@@ -88,10 +89,8 @@ class GaugeCollector(Collector):
         records, sizes, oldest = Counter[str](), Counter[str](), dict[str, float]()
         for lane in lanes:
             label = self._topics.label(lane.topic)
-            if lane.pending_records is not None:
-                records[label] += lane.pending_records
-            if lane.pending_bytes is not None:
-                sizes[label] += lane.pending_bytes
+            records[label] += lane.pending_records
+            sizes[label] += lane.pending_bytes
             oldest[label] = max(oldest.get(label, 0.0), lane.oldest_seconds)
         yield _family(declared.LANE_RECORDS, records)
         yield _family(declared.LANE_BYTES, sizes)
@@ -111,6 +110,7 @@ def _single(now: Gauges) -> Iterator[Metric]:
         (declared.REQUESTS_IN_FLIGHT, now.requests_in_flight),
         (declared.ANSWERS_WAITING, now.answers_waiting),
         (declared.READY, int(now.ready)),
+        (declared.EXACTLY_ONCE, int(now.exactly_once)),
     )
     for metric, value in values:
         yield GaugeMetricFamily(metric.name, metric.help, value=value)

@@ -32,7 +32,7 @@ class Answer:
     @property
     def accepted(self) -> bool:
         """Tell whether the delivery was taken, and is not a dead letter."""
-        return 200 <= self.status < 300 and "dead" not in (self.fields.get("status"), self.fields.get("first"))  # noqa: PLR2004
+        return 200 <= self.status < 300 and "dead" not in (self.fields.get("status"), self.fields.get("first"))  # noqa: PLR2004 - statuses
 
 
 def headers_for(source: Source, body: bytes) -> dict[str, str]:

@@ -61,7 +61,7 @@ def unavailable(fate: Unavailable) -> web.Response:
 
 def unreadable(status: int) -> web.Response:
     """Give the answer to what the HTTP parser refused."""
-    text = "a line of the request's head is too long" if status == 431 else REFUSALS[Refusal.UNREADABLE_REQUEST][1]  # noqa: PLR2004
+    text = "a line of the request's head is too long" if status == 431 else REFUSALS[Refusal.UNREADABLE_REQUEST][1]  # noqa: PLR2004 - a status
     response = _answer(status, {"error": text})
     response.force_close()
     return response

@@ -266,8 +266,8 @@ def test_a_fingerprint_is_of_type_and_data() -> None:
 
 
 def test_what_is_not_signed_makes_no_conflict() -> None:
-    """Under signs: content whoever saw one delivery cannot make others of it that differ: each is its repeat."""
-    bodies = [framed(kind=b"A"), framed(kind=b"B"), framed(kind=b"")]
+    """Under signs: content whoever saw one delivery makes repeats of it, and one malformed one that shadows none."""
+    bodies = [framed(kind=b"A"), framed(kind=b"B"), framed(kind=b""), b'{"type":5,' + framed()[1:]]
     prints = set()
     for body in bodies:
         delivery = deliver(body, CONTENT_SOURCE)
@@ -278,7 +278,8 @@ def test_what_is_not_signed_makes_no_conflict() -> None:
         else:
             repeat = syskit.dedupe_id(delivery, CONTENT_SOURCE, event.id)
             prints.add((repeat, syskit.fingerprint(CONTENT_SOURCE, event, repeat)))
-    assert len(prints) == 1
+    assert len(prints) == 2
+    assert len({repeat for repeat, _ in prints}) == 2
 
 
 def test_texts_hold_what_utf_8_can() -> None:

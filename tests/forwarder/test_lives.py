@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.core.samples import deliver
 from tests.forwarder.process import STARTED, body, entry_of, process, published
-from tests.lane.fake_kafka import FakeKafka
+from tests.lane.fake_kafka import HANG, FakeKafka
 from tests.spool.samples import until
 
 if TYPE_CHECKING:
@@ -56,11 +56,26 @@ async def test_a_stop_ends_although_a_commit_comes_back_in_its_midst(tmp_path: P
     assert published(kafka, f"syskit.{LATER}") == [1]
 
 
-async def test_lanes_that_are_behind_do_not_pretend_to_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While a lane is behind, in trouble too, its cursor says so: what waits in memory is not all there is."""
+async def test_what_a_lane_owes_is_known_wherever_it_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records and age of a topic in trouble are counted beyond the window and after a restart, and end at nothing."""
     monkeypatch.setattr("relay.forwarder.forwarder.WINDOW_BYTES", 5_000)
-    async with process(tmp_path, FakeKafka()) as running:
+    kafka = FakeKafka()
+    kafka.create_topic(STARTED, partitions=1)
+    kafka.faults.append(HANG)
+    async with process(tmp_path, kafka) as running:
         await running.accept(range(1, 31))
-        await until(lambda: bool(running.forwarder.lanes[STARTED].trouble))
-        assert running.forwarder.lanes[STARTED].cursor.behind
-        await until(lambda: running.spool.pending_since is not None)
+        await kafka.hung.wait()
+        lane = running.forwarder.lanes[STARTED]
+        assert running.forwarder.tally.of(STARTED).records == 30
+        assert running.forwarder.tally.of(STARTED).size > 30 * 100
+        assert running.forwarder.waiting_since(lane) is not None
+    kafka.open_failures = 1_000_000
+    async with process(tmp_path, kafka) as running:
+        await running.accept(range(31, 41))
+        await until(lambda: running.forwarder._surveyed == 30 and running.spool.pending_since is not None)
+        assert running.forwarder.tally.of(STARTED).records == 40
+        assert running.forwarder.waiting_since(running.forwarder.lanes[STARTED]) is not None
+        kafka.open_failures = 0
+        await until(lambda: running.spool.pending == 0)
+        assert running.forwarder.tally.of(STARTED).records == 0
+    assert sorted(published(kafka)) == list(range(1, 41))
