@@ -1,5 +1,6 @@
 # What people do with this repository. `make demo` and `make test` need nothing before them.
 PYTHON ?= python3
+PORT ?= 9092
 BIN := .venv/bin
 INSTALLED := .venv/installed
 # With the environment first on the PATH, so that what starts `relay` starts this one.
@@ -13,7 +14,7 @@ LOCK := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsa
 help:
 	@echo 'make demo    the relay with an embedded Kafka and signed sample deliveries, until Ctrl-C'
 	@echo 'make test    lint, types, and every test (those on real Kafka need Java 17 and Maven)'
-	@echo 'make kafka   a real Kafka broker on localhost:9092, until Ctrl-C (Java 17 and Maven)'
+	@echo 'make kafka   a real Kafka broker on localhost:9092 (PORT=...), until Ctrl-C (Java 17 and Maven)'
 	@echo 'make bench   throughput and CPU per delivery, beside a plain service'
 	@echo 'make lock    write requirements/ anew from pyproject.toml, keeping versions that still fit'
 	@echo 'make clean   remove what the other targets made, but not data/'
@@ -28,7 +29,7 @@ test: $(INSTALLED)
 	$(RUN) $(BIN)/pytest
 
 kafka: $(INSTALLED)
-	@$(BIN)/python -m tests.kafka 9092
+	@$(BIN)/python -m tests.kafka $(PORT)
 
 bench: $(INSTALLED)
 	$(RUN) $(BIN)/python -m bench

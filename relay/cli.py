@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from relay.core.model import Source
 
 NO, UNEXPECTED, CONFIGURATION = 1, 70, 78
+ACCEPTED = 202
 DEFAULT_CONFIG = "config/relay.yaml"
 
 config_option = click.option(
@@ -43,7 +44,7 @@ def cli() -> None:
     """Take signed Syskit Point webhooks in, publish CloudEvents to Kafka."""
 
 
-@cli.command()
+@cli.command(short_help="Run the relay until it is told to stop.")
 @config_option
 def run(path: Path) -> None:
     """Run the relay until SIGTERM or Ctrl-C; a second one makes it leave at once."""
@@ -68,13 +69,13 @@ def run(path: Path) -> None:
         _leave(UNEXPECTED)
 
 
-@cli.command()
+@cli.command(short_help="Check a configuration file.")
 @config_option
 @click.option("--no-secrets", is_flag=True, help="Do not read secret files and variables; they need not be there.")
 @json_option
 def validate(path: Path, no_secrets: bool, as_json: bool) -> None:  # noqa: FBT001 - click's flags
     """Check a configuration file: print its sources and routes, or all its faults at once."""
-    config = _load(path, secrets=not no_secrets)
+    config = _load(path, secrets=not no_secrets, as_json=as_json)
     sources = [{"name": source.name, "path": source.path, "uri": source.uri} for source in config.sources]
     routes = [
         {
@@ -96,7 +97,7 @@ def validate(path: Path, no_secrets: bool, as_json: bool) -> None:  # noqa: FBT0
         click.echo(f"route {route.name}: {target}{' (continue)' if route.go_on else ''}")
 
 
-@cli.command()
+@cli.command(short_help="Sign a file, post it, print the receipt.")
 @click.argument("file", type=click.File("rb"))
 @click.option("--source", "name", required=True, help="The source to send as; its first key signs.")
 @click.option("--url", help="Where to post; by default the relay on this machine, at the source's path.")
@@ -119,11 +120,13 @@ def send(file: BinaryIO, name: str, url: str | None, path: Path) -> None:
     except (OSError, ValueError, HTTPException) as error:
         _fail(f"cannot post to {url.partition('?')[0]}: {error}", NO)
     click.echo(answer.text)
+    if answer.status == ACCEPTED and not answer.accepted:
+        _fail(f"kept as a dead letter: {answer.fields.get('reason')}; the relay's log says why", NO)
     if not answer.accepted:
         _fail(f"not accepted: HTTP {answer.status}", NO)
 
 
-@cli.command()
+@cli.command(short_help="Ask the running relay whether it is ready.")
 @config_option
 @click.option("--timeout", default=2.0, show_default=True, help="Seconds to wait for an answer.")
 @json_option
@@ -138,7 +141,7 @@ def healthcheck(path: Path, timeout: float, as_json: bool) -> None:  # noqa: FBT
         _leave(NO)
 
 
-@cli.command()
+@cli.command(short_help="Show the relay at work, with Kafka embedded.")
 @click.option("--once", is_flag=True, help="Leave after the samples.")
 @click.option("--kafka", "bootstrap", metavar="HOST:PORT", help="Use this cluster in place of the embedded one.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, help="Where to listen; by default any free port.")
@@ -164,14 +167,19 @@ def main() -> NoReturn:
     raise SystemExit(0)
 
 
-def _load(path: Path, *, secrets: bool = True) -> Config:
+def _load(path: Path, *, secrets: bool = True, as_json: bool = False) -> Config:
     from relay.config import Faulty, load
 
     try:
         return load(path, os.environ, secrets=secrets)
     except Faulty as faulty:
+        if as_json:
+            faults = [{"line": one.line, "col": one.col, "path": one.path, "what": one.what} for one in faulty.faults]
+            click.echo(json.dumps({"ok": False, "faults": faults}))
         color = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
         click.echo(faulty.render(color), err=True, color=color)
+        if path == Path(DEFAULT_CONFIG) and not path.exists():
+            click.echo("name a file with -c FILE or RELAY_CONFIG", err=True)
         _leave(CONFIGURATION)
 
 

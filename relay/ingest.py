@@ -145,7 +145,7 @@ class Ingest:
         records: tuple[Placed, ...] = ()
         status, reason = appended.status, appended.reason
         if committed:
-            status, reason, records = committed.status, committed.reason, tuple(committed.placed)
+            status, reason, records = committed.status, committed.reason, committed.places
         elif fact := await self._look_up(appended):
             status, reason, records = fact.status, fact.reason, fact.records
         word = "stored" if status is Status.PENDING else status.value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import structlog
 from relay import __version__
 from relay.admin import Admin
 from relay.app.report import Report
+from relay.core.errors import Unavailable
 from relay.core.model import Signs
 from relay.core.pipeline import Pipeline
 from relay.forwarder import Forwarder, Topics
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
     from typing import Self
 
-    from relay.config import Config
+    from relay.config import Admin as AdminConfig
+    from relay.config import Config, Listen
 
 log = structlog.get_logger()
 
@@ -74,16 +77,16 @@ class Relay:
     async def running(self) -> AsyncIterator[Self]:
         """Open the spool, the lanes, and the listeners, the sender's last; on leaving, stop.
 
-        Raises `Unavailable` when the spool cannot be used, OSError when an address cannot be bound,
-        both in an ExceptionGroup, as is what a part ended with that nobody expected.
+        Raises `Unavailable` when the spool or an address cannot be used, in an ExceptionGroup, as is
+        what a part ended with that nobody expected.
         """
         try:
             async with self.spool, asyncio.TaskGroup() as tasks:
                 asking = tasks.create_task(self._topics.run())
                 try:
                     await self.forwarder.start(tasks)
-                    await self.admin.start()
-                    await self.listener.start()
+                    await _bind("admin", self._config.admin, self.admin.start())
+                    await _bind("listen", self._config.listen, self.listener.start())
                     self._announce()
                     yield self
                     await self._drain()
@@ -92,7 +95,7 @@ class Relay:
                     await self._close()
         finally:
             await self.admin.stop()
-        log.info("relay.stopped")
+        log.info("relay.stopped", pending=self.spool.pending)
 
     def hurry(self) -> None:
         """Make a stop leave at once; what is on disk waits there for the next start."""
@@ -135,3 +138,13 @@ class Relay:
             routes=[route.name for route in self._config.routes],
             pending=self.spool.pending,
         )
+
+
+async def _bind(section: str, address: Listen | AdminConfig, start: Coroutine[None, None, None]) -> None:
+    """Start a listener; say which setting to look at when its address cannot be had. Raises `Unavailable`."""
+    try:
+        await start
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        msg = f"{section}.host and {section}.port: {address.host} port {address.port} cannot be used: {why}"
+        raise Unavailable(msg) from error

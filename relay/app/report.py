@@ -103,7 +103,7 @@ class Report:
         for name, reason in missing.items():
             yield Check(f"topic {name}", State.WARN, reason or "not looked at yet")
         if not missing:
-            yield Check("topics", State.OK, "all topics named by rules are there")
+            yield Check("topics", State.OK, "all topics named by rules were found")
 
     def _orphans(self) -> Iterator[Check]:
         for source, count in self._forwarder.orphans.items():

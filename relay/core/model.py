@@ -184,7 +184,7 @@ class Receipt:
 
     `delivery` is the spool's number, never reused. `status` is `published`, `stored`, `duplicate`,
     `dead` or `dropped`; `first` is the first one's status when this is a duplicate. `records` holds
-    those acknowledged so far.
+    those acknowledged so far, by topic.
     """
 
     delivery: int

@@ -27,8 +27,7 @@ def tell(metrics: Metrics, done: Done, committed: Committed) -> None:
         "type": committed.type,
         "routes": committed.routes,
         "records": [
-            {"topic": placed.topic, "partition": placed.partition, "offset": placed.offset}
-            for placed in committed.placed
+            {"topic": placed.topic, "partition": placed.partition, "offset": placed.offset} for placed in done.records
         ],
         "answered": committed.answered,
         "duration_ms": round((time.time() - committed.received_at) * 1000, 3),

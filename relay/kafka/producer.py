@@ -15,7 +15,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
 
-from relay.kafka.refusals import refused
+from relay.kafka.refusals import refused, unreachable
 from relay.kafka.values import Acknowledged, Identity, KafkaUnavailable, Kind, Outcome, Refused
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Producer:
     def __init__(self, topic: Topic, connection: Connection, *, idempotence: bool, delivery_timeout: float) -> None:
         """Prepare a producer for one topic; `open` connects it. `delivery_timeout` in seconds."""
         self._topic = topic
+        self._connection = connection
         self._delivery_timeout = delivery_timeout
         # Our own bound on a batch is below the topic's: aiokafka must never be the one to say full.
         room = 2 * topic.max_batch + (1 << 20)
@@ -93,7 +94,7 @@ class Producer:
                 cluster = await self._cluster_id()
         except (KafkaError, OSError, TimeoutError) as error:
             await self.kill()
-            raise KafkaUnavailable(refused(error).error) from error
+            raise KafkaUnavailable(unreachable(error, self._connection)) from error
         except BaseException:
             await self.kill()
             raise

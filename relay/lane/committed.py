@@ -63,6 +63,11 @@ class Committed:
         return OBJECT_BYTES + sum(len(record.key) + len(record.value) for record in self.records)
 
     @property
+    def places(self) -> tuple[Placed, ...]:
+        """Where its records are, by topic: in the order in which the spool gives them too."""
+        return tuple(sorted(self.placed, key=lambda placed: placed.topic))
+
+    @property
     def acknowledged(self) -> bool:
         """Tell whether every record has come to its end."""
         return not self._open

@@ -17,7 +17,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "relay.at_least_once": "Without idempotence a crash may put records into Kafka twice.",
         "relay.draining": "A stop was asked for: not ready, no new connections, what is in flight goes on.",
         "relay.stopped": "The spool is closed and the process ends; pending deliveries wait for the next start.",
-        "relay.failed": "A part of the relay ended with an error nobody expected; the process ends.",
+        "relay.failed": "The relay cannot start, or a part of it ended with an unexpected error; the process ends.",
         "delivery.accepted": "A delivery was stored (debug only).",
         "delivery.published": "A delivery was settled: Kafka has all its records.",
         "delivery.dead": "A delivery was settled as a dead letter, with its reason.",

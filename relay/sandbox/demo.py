@@ -139,10 +139,10 @@ async def _running(relay: Relay, port: int) -> AsyncIterator[None]:
         match group.exceptions[0]:
             case Failure() | BrokenPipeError() as error:
                 raise error from None
-            case OSError(errno=errno.EADDRINUSE):
+            case Unavailable(__cause__=OSError(errno=errno.EADDRINUSE)):
                 taken = f"{HOST}:{port} is taken; choose another with --port, or leave it out for any free one"
                 raise Failure(taken) from group
-            case (OSError() | Unavailable()) as error:
+            case Unavailable() as error:
                 raise Failure(str(error)) from group
             case _:
                 raise

@@ -29,7 +29,8 @@ class Overheard(io.BytesIO):
     """The stream that the log is written to, as JSON.
 
     While `telling`, the lines on deliveries are kept until they are taken. Of all others those at
-    warning and above are passed on at once: they are not part of what is shown.
+    warning and above are passed on at once: they are not part of what is shown. What a library warns
+    of is left out: aiokafka does so of every topic that was made a moment ago.
     """
 
     def __init__(self, warn: Callable[[str], None]) -> None:
@@ -45,7 +46,7 @@ class Overheard(io.BytesIO):
         line = msgspec.json.decode(written, type=Line)
         if self.telling and line.event.startswith("delivery."):
             self._kept[line.event] = line
-        elif line.level in LOUD:
+        elif line.level in LOUD and (line.level, line.event) != ("warning", "library.reported"):
             self._warn(_readable(written))
         return len(written)
 

@@ -99,7 +99,7 @@ class Listener:
         source: Source | None = None
         with self._under_way(request):
             try:
-                source = self._route(request)
+                source = self._sources.get(request.rel_url.raw_path)
                 receipt = await self._receive(source, request)
                 status, response = receipt.status, answer.accepted(receipt)
             except Rejected as fate:
@@ -117,21 +117,16 @@ class Listener:
             response.force_close()  # what was not read is not there to be read as a further request
         return response
 
-    def _route(self, request: web.BaseRequest) -> Source:
-        """Find the source by path. Raises `Rejected`."""
-        source = self._sources.get(request.rel_url.raw_path)
-        if source is None:
-            raise Rejected(Refusal.UNKNOWN_PATH)
-        if request.method != "POST":
-            raise Rejected(Refusal.METHOD)
-        return source
-
-    async def _receive(self, source: Source, request: web.BaseRequest) -> Receipt:
+    async def _receive(self, source: Source | None, request: web.BaseRequest) -> Receipt:
         """Read, then store, of which only so many may go on at once; then wait for the receipt.
 
         A body is read only for who shows what may be a signature, and takes no place of those that
         are stored: strangers cannot keep out who has a key.
         """
+        if source is None:
+            raise Rejected(Refusal.UNKNOWN_PATH)
+        if request.method != "POST":
+            raise Rejected(Refusal.METHOD)
         headers = _headers(request)
         self._check_framing(request)
         check_shape(headers.signatures)
@@ -190,8 +185,9 @@ class Listener:
     def _tell_rejected(self, source: Source | None, request: web.BaseRequest, fate: Rejected) -> None:
         name = source.name if source else None
         self._metrics.rejected(name, fate.refusal)
-        path = request.path[:200] if source is None else source.path
-        log.warning("delivery.rejected", source=name, path=path, reason=fate.refusal, detail=fate.detail or None)
+        where = {"source": name} if name else {"path": request.path[:200]}
+        why = {"detail": fate.detail} if fate.detail else {}
+        log.warning("delivery.rejected", **where, reason=fate.refusal, **why)
 
     def _tell_unavailable(self, source: Source | None, fate: Unavailable, fault: Exception | None = None) -> None:
         cause = Cause.STOPPING if self.draining else fate.cause

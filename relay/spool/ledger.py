@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from relay.core.errors import Reason
-from relay.core.model import Status
+from relay.core.model import Placed, Status
 from relay.spool.file import rows
 from relay.spool.values import Done, Flight, Journal, Journalled, Settlement, Verdict
 
@@ -78,6 +78,10 @@ class Ledger:
         query = "SELECT topic, reason, detail FROM records WHERE number = ?"
         return {topic: (reason, detail) for topic, reason, detail in rows(self._connection, query, (number,))}
 
+    def _places(self, number: int) -> tuple[Placed, ...]:
+        query = 'SELECT topic, partition, "offset" FROM records WHERE number = ? AND reason IS NULL ORDER BY topic'
+        return tuple(Placed(*row) for row in rows(self._connection, query, (number,)))
+
     def _finish(self, verdict: Verdict, now: float) -> Done | None:
         """Give a pending delivery its end; None when it had one already."""
         query = (
@@ -88,5 +92,5 @@ class Ledger:
             self._connection, query, (verdict.status, verdict.reason, verdict.detail, now, verdict.number)
         ):
             self.released += owed
-            return Done(verdict.number, verdict.status, verdict.reason)
+            return Done(verdict.number, verdict.status, verdict.reason, self._places(verdict.number))
         return None

@@ -68,7 +68,9 @@ class Reader:
             with self._connection:
                 query = "SELECT event_id, status, reason FROM deliveries WHERE number = ?"
                 found = rows(self._connection, query, (number,))
-                query = 'SELECT topic, partition, "offset" FROM records WHERE number = ? AND reason IS NULL'
+                query = (
+                    'SELECT topic, partition, "offset" FROM records WHERE number = ? AND reason IS NULL ORDER BY topic'
+                )
                 records = tuple(Placed(*row) for row in rows(self._connection, query, (number,)))
         except apsw.Error as error:
             raise _unreadable(error) from error

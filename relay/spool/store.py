@@ -181,10 +181,13 @@ class Store:
         return len(gone)
 
     def _sweep_ids(self) -> int:
-        """Remember less when the ids themselves leave no room; the last one stays, as numbers go on from it."""
+        """Remember less when ids leave no room: those older than every delivery kept, and never the last one."""
         if not self.usage.short:
             return 0
-        query = "DELETE FROM ids WHERE number IN (SELECT number FROM ids WHERE number < ? ORDER BY number LIMIT ?)"
+        query = (
+            "DELETE FROM ids WHERE number IN (SELECT number FROM ids "
+            "WHERE number < (SELECT coalesce(min(number), ?) FROM deliveries) ORDER BY number LIMIT ?)"
+        )
         self._connection.execute(query, (self.last_number, SWEEP_ROWS))
         return int(self._connection.changes())
 

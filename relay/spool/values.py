@@ -103,11 +103,12 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A delivery that came to its end in a commit."""
+    """A delivery that came to its end in a commit, and where its records are, by topic."""
 
     number: int
     status: Status
     reason: Reason | None
+    records: tuple[Placed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from structlog.testing import capture_logs
+
 from tests.core.samples import deliver
 from tests.forwarder.process import STARTED, body, entry_of, process, published
 from tests.lane.fake_kafka import HANG, FakeKafka
@@ -79,3 +81,18 @@ async def test_what_a_lane_owes_is_known_wherever_it_waits(tmp_path: Path, monke
         await until(lambda: running.spool.pending == 0)
         assert running.forwarder.tally.of(STARTED).records == 0
     assert sorted(published(kafka)) == list(range(1, 41))
+
+
+async def test_the_outcome_names_every_record_also_after_a_restart(tmp_path: Path) -> None:
+    """The line of a delivery says where all its records are, whichever lane was the last, by topic."""
+    kafka = FakeKafka()
+    async with process(tmp_path, kafka) as running:
+        await running.accept(range(1, 4), "ProvisioningFailed")
+    kafka.create_topic("syskit.ProvisioningFailed")
+    kafka.create_topic("ops.provisioning-failed")
+    with capture_logs() as told:
+        async with process(tmp_path, kafka) as running:
+            await until(lambda: running.spool.pending == 0)
+    lines = [line for line in told if line["event"] == "delivery.published"]
+    topics = ["ops.provisioning-failed", "syskit.ProvisioningFailed"]
+    assert [[record["topic"] for record in line["records"]] for line in lines] == [topics] * 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sys
 
 from tests.kafka.cluster import Cluster
@@ -13,7 +14,11 @@ def main(port: int) -> None:
     """Start a broker on the port, tell where it listens, and end it with its data on SIGINT or SIGTERM."""
     # A topic that kcat writes to is there at once, as people expect of a broker to play with.
     cluster = Cluster(config={"auto.create.topics.enable": "true"}, ports=[port])
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            sys.exit(f"127.0.0.1:{port} is taken; choose another port: make kafka PORT={port + 1}")
     try:
         with cluster:
             print(f"Kafka listens on {cluster.bootstrap_servers}; Ctrl-C ends it and its data.", flush=True)
