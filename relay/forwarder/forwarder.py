@@ -141,15 +141,19 @@ class Forwarder:
         ready = all(lane is None or lane.state is LaneState.READY for lane in lanes)
         if committed.acknowledged or not ready or self.waiting >= self._max_waiting:
             return
-        acknowledged = asyncio.Event()
-        committed.wakers.append(acknowledged.set)
+        over = asyncio.get_running_loop().create_future()
+
+        def end() -> None:
+            if not over.done():
+                over.set_result(None)
+
+        committed.wakers.append(end)
+        patience = asyncio.get_running_loop().call_later(self._ack.timeout, end)
         self.waiting += 1
         try:
-            async with asyncio.timeout(self._ack.timeout):
-                await acknowledged.wait()
-        except TimeoutError:
-            return
+            await over
         finally:
+            patience.cancel()
             self.waiting -= 1
 
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - leaves quietly when it is over

@@ -31,26 +31,37 @@ class Bodies:
 
     async def read(self, content: StreamReader) -> bytes:
         """Read one body to its end. Raises `Rejected`."""
-        chunks = []
         try:
+            if content.is_eof():  # it came with the head, as small ones do: there is nothing to wait for
+                body = content.read_nowait()
+                self._check(len(body))
+                return body
             async with asyncio.timeout(self._timeout) as limit:
-                self._arrived[limit] = 0
-                try:
-                    while chunk := await content.readany():
-                        chunks.append(chunk)
-                        self._count(limit, len(chunk))
-                finally:
-                    del self._arrived[limit]
+                return await self._gather(content, limit)
         except TimeoutError:
             raise Rejected(Refusal.BODY_TOO_SLOW) from None
         except (web.RequestPayloadError, ConnectionError):
             raise Rejected(Refusal.BODY_INCOMPLETE) from None
+
+    async def _gather(self, content: StreamReader, limit: asyncio.Timeout) -> bytes:
+        chunks = []
+        self._arrived[limit] = 0
+        try:
+            while chunk := await content.readany():
+                chunks.append(chunk)
+                self._arrived[limit] += len(chunk)
+                self._check(self._arrived[limit])
+                self._make_room()
+        finally:
+            del self._arrived[limit]
         return b"".join(chunks)
 
-    def _count(self, limit: asyncio.Timeout, size: int) -> None:
-        self._arrived[limit] += size
-        if self._arrived[limit] > self._max_body:
+    def _check(self, size: int) -> None:
+        if size > self._max_body:
             raise Rejected(Refusal.BODY_TOO_LARGE)
+
+    def _make_room(self) -> None:
+        """Give up the largest body when all of them together are too much."""
         if sum(self._arrived.values()) > self._budget:
             largest = max(self._arrived, key=self._arrived.__getitem__)
             largest.reschedule(asyncio.get_running_loop().time())

@@ -21,6 +21,10 @@ class Sender:
         """Have sent nothing yet."""
         self._pieces: asyncio.Queue[bytes] = asyncio.Queue()
 
+    def is_eof(self) -> bool:
+        """Have more to come, as far as is known."""
+        return False
+
     def send(self, piece: bytes) -> None:
         """Send a piece; an empty one is the end."""
         self._pieces.put_nowait(piece)
