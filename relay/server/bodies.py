@@ -28,6 +28,7 @@ class Bodies:
         self._timeout = timeout
         self._budget = max(budget, max_body)
         self._arrived: dict[asyncio.Timeout, int] = {}
+        self._held = 0
 
     async def read(self, content: StreamReader) -> bytes:
         """Read one body to its end. Raises `Rejected`."""
@@ -50,10 +51,11 @@ class Bodies:
             while chunk := await content.readany():
                 chunks.append(chunk)
                 self._arrived[limit] += len(chunk)
+                self._held += len(chunk)
                 self._check(self._arrived[limit])
                 self._make_room()
         finally:
-            del self._arrived[limit]
+            self._held -= self._arrived.pop(limit)
         return b"".join(chunks)
 
     def _check(self, size: int) -> None:
@@ -62,6 +64,6 @@ class Bodies:
 
     def _make_room(self) -> None:
         """Give up the largest body when all of them together are too much."""
-        if sum(self._arrived.values()) > self._budget:
+        if self._held > self._budget:
             largest = max(self._arrived, key=self._arrived.__getitem__)
             largest.reschedule(asyncio.get_running_loop().time())
