@@ -38,6 +38,16 @@ async def test_a_missing_topic_is_created_with_the_brokers_replication(
     await cluster.close()
 
 
+@pytest.mark.parametrize(("partitions", "factor"), [(2, 1), (2, -1), (-1, 1), (-1, -1)])
+async def test_a_topic_is_created_by_any_numbers(kafka: Brokers, topic: str, partitions: int, factor: int) -> None:
+    """Partitions and replication factor may each be given or left to the broker."""
+    cluster = Cluster(
+        Config((kafka.bootstrap_servers,), topics=Topics(partitions=partitions, replication_factor=factor))
+    )
+    assert (await cluster.topic(topic)).partitions == (partitions if partitions > 0 else 3)
+    await cluster.close()
+
+
 async def test_a_topic_asked_for_twice_at_once_is_created_once(cluster: Cluster, kafka: Brokers, topic: str) -> None:
     """Two relays, or two questions, that create the same topic both find it."""
     other = Cluster(Config((kafka.bootstrap_servers,)))
