@@ -23,8 +23,9 @@ from relay.core.signature import algorithm_matches, authenticate, other_reading_
 from relay.spool import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Sequence
 
+    from relay.config import Config
     from relay.core.model import Delivery, Placed, Processed, Source
     from relay.core.pipeline import Pipeline
     from relay.forwarder import Forwarder
@@ -51,31 +52,35 @@ class Ingest:
     """Takes deliveries in. Nothing is acknowledged before it is on disk."""
 
     def __init__(
-        self, pipeline: Pipeline, spool: Spool, forwarder: Forwarder, metrics: Metrics, *, after: After
+        self, config: Config, pipeline: Pipeline, spool: Spool, forwarder: Forwarder, metrics: Metrics
     ) -> None:
-        """Take deliveries for the sources of `pipeline`; `after` says when the sender is answered."""
+        """Take deliveries for the sources of `pipeline`.
+
+        `ack.after` says when the sender is answered, `listen.max_in_flight` how many may wait to be stored at once.
+        """
         self._pipeline = pipeline
         self._spool = spool
         self._forwarder = forwarder
         self._metrics = metrics
-        self._after = after
+        self._after = config.ack.after
+        self._max_in_flight = config.listen.max_in_flight
+        self._storing = 0
         self._told_at: dict[tuple[str, str], float] = {}
 
-    async def receive(self, source: Source, headers: Headers, body: bytes) -> Awaitable[Receipt]:
-        """Authenticate and store one request; on disk when this returns, and its receipt can be waited for.
+    async def receive(self, source: Source, headers: Headers, body: bytes) -> Receipt:
+        """Authenticate one request, store it, and wait for Kafka as long as makes sense: its receipt.
 
         Raises `Rejected` before acceptance, and `Unavailable` when it could not be stored. Everything
-        else is accepted, whatever becomes of it. Waiting for the receipt raises nothing.
+        else is accepted, whatever becomes of it. A repeat waits for the first one's outcome.
         """
+        if self._storing >= self._max_in_flight:
+            raise Unavailable("more requests than listen.max_in_flight", busy=True)
         delivery = self._authenticate(source, headers, body)
         entry, processed = self._process(delivery)
         appended = await self._append(entry, processed)
-        return self._answer(entry, appended)
-
-    async def _answer(self, entry: Entry, appended: Appended) -> Receipt:
-        """Wait for Kafka as long as makes sense; a repeat waits for the first one's outcome."""
         committed = self._forwarder.find(appended.number)
         if committed and self._after is After.PUBLISHED:
+            committed.awaited |= not appended.duplicate
             await self._forwarder.wait(committed)
         return await self._receipt(entry, appended, committed)
 
@@ -120,7 +125,11 @@ class Ingest:
             else:
                 self._conclude(entry, appended, processed)
 
-        return await self._spool.append(entry, on_disk)
+        self._storing += 1
+        try:
+            return await self._spool.append(entry, on_disk)
+        finally:
+            self._storing -= 1
 
     def _conclude(self, entry: Entry, appended: Appended, processed: Processed | None) -> None:
         """Count and log a delivery that came to its end when it was stored."""
@@ -161,7 +170,7 @@ class Ingest:
             )
             return Receipt(appended.number, entry.event_id, "duplicate", reason, first=word, records=records)
         if committed:
-            committed.answered = word
+            committed.tell(word)
         return Receipt(appended.number, entry.event_id, word, reason, records=records)
 
     async def _look_up(self, appended: Appended) -> Fact | None:

@@ -65,7 +65,7 @@ class Relay:
         self._cluster = cluster or Cluster(config.kafka)
         self.forwarder = Forwarder(config, pipeline, self.spool, self._cluster, self.metrics)
         topics = Topics(names, self._cluster)
-        ingest = Ingest(pipeline, self.spool, self.forwarder, self.metrics, after=config.ack.after)
+        ingest = Ingest(config, pipeline, self.spool, self.forwarder, self.metrics)
         self.listener = Listener(config.listen, config.sources, ingest, self.metrics)
         report = Report(config, self.spool, self.forwarder, topics, self.listener)
         self.metrics.observe_gauges(report.gauges)

@@ -12,6 +12,7 @@ from relay.core.errors import Unavailable
 from relay.forwarder import outcome
 from relay.forwarder.backlog import Backlog
 from relay.forwarder.cursor import Cursor
+from relay.forwarder.patience import Patience
 from relay.forwarder.tally import Tally
 from relay.forwarder.window import Window
 from relay.lane import Committed, Item, Lane, Neighbours, Permits
@@ -21,7 +22,7 @@ from relay.spool import Journal
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
 
-    from relay.config import Ack, Config
+    from relay.config import Config
     from relay.core.model import Delivery, Processed
     from relay.core.pipeline import Pipeline
     from relay.lane import Batch, Kafka
@@ -45,7 +46,6 @@ class Forwarder:
 
     def __init__(self, config: Config, pipeline: Pipeline, spool: Spool, kafka: Kafka, metrics: Metrics) -> None:
         """Prepare; `start` opens the first lanes."""
-        self._ack: Ack = config.ack
         self._max_waiting = config.listen.max_waiting
         self._spool = spool
         self._metrics = metrics
@@ -69,6 +69,7 @@ class Forwarder:
         self._cursors: dict[str, Cursor] = {}
         self.lanes: dict[str, Lane] = {}
         self.waiting = 0
+        self._patience = Patience(config.ack.timeout)
 
     @property
     def orphans(self) -> Mapping[str, int]:
@@ -141,19 +142,13 @@ class Forwarder:
         ready = all(lane is None or lane.state is LaneState.READY for lane in lanes)
         if committed.acknowledged or not ready or self.waiting >= self._max_waiting:
             return
-        over = asyncio.get_running_loop().create_future()
-
-        def end() -> None:
-            if not over.done():
-                over.set_result(None)
-
-        committed.wakers.append(end)
-        patience = asyncio.get_running_loop().call_later(self._ack.timeout, end)
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        committed.waiting.append(over)
+        self._patience.bound(over)
         self.waiting += 1
         try:
             await over
         finally:
-            patience.cancel()
             self.waiting -= 1
 
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - leaves quietly when it is over

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, NamedTuple
 
 from relay.core.model import Placed, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import asyncio
 
     from relay.core.errors import Reason
     from relay.core.model import Record
@@ -20,13 +20,14 @@ class Committed:
     """A delivery with the records it has still to publish, and what became of them so far.
 
     `topics` names all topics of the delivery, also those whose records were settled before this
-    value was made. `wakers` are called when there is nothing left to wait for. `settled` is set when
-    the spool has its end on disk; `answered` is the status its sender was told.
+    value was made. `waiting` are told when there is nothing left to wait for. `settled` is set when
+    the spool has its end on disk; `answered` is the word its sender was told first, and `answered_at` when
+    (seconds since the epoch): known before its settlement is written, when its sender waits (`awaited`).
     """
 
     __slots__ = (
-        "_open", "answered", "event_id", "number", "placed", "reason", "received_at", "records", "routes", "settled",
-        "source", "topics", "type", "wakers",
+        "_open", "answered", "answered_at", "awaited", "event_id", "number", "placed", "reason", "received_at",
+        "records", "routes", "settled", "size", "source", "topics", "type", "waiting",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - one value, each field by keyword
@@ -53,14 +54,13 @@ class Committed:
         self.placed: list[Placed] = []
         self.reason: Reason | None = None
         self.answered: str | None = None
-        self.settled = False
-        self.wakers: list[Callable[[], None]] = []
+        self.answered_at: float | None = None
+        self.awaited = self.settled = False
+        self.waiting: list[asyncio.Future[None]] = []
         self._open = {record.topic for record in records}
-
-    @property
-    def size(self) -> int:
-        """The bytes it takes in memory, about."""
-        return OBJECT_BYTES + sum(len(record.key) + len(record.value) for record in self.records)
+        self.size = OBJECT_BYTES  # the bytes it takes in memory, about
+        for record in records:
+            self.size += len(record.key) + len(record.value)
 
     @property
     def places(self) -> tuple[Placed, ...]:
@@ -89,20 +89,28 @@ class Committed:
         self.reason = reason
         self._close(topic)
 
+    def tell(self, word: str) -> None:
+        """Note what its sender is told, and when; the first word counts."""
+        if self.answered is None:
+            self.answered = word
+            self.answered_at = time.time()
+
     def release(self) -> None:
         """Let go whoever waits for it."""
-        for wake in self.wakers:
-            wake()
-        self.wakers.clear()
+        for waiting in self.waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+        self.waiting.clear()
 
     def _close(self, topic: str) -> None:
         self._open.discard(topic)
         if not self._open:
+            if self.awaited:  # the sender who is let go now is told the end
+                self.tell(self.status)
             self.release()
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One record on its way through a lane, with the delivery it belongs to."""
 
     committed: Committed

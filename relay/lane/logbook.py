@@ -9,7 +9,7 @@ from relay.lane.batch import Batch
 from relay.spool import Journal, Settlement
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from relay.core.errors import Reason
     from relay.lane.committed import Item
@@ -30,9 +30,8 @@ class Logbook:
         self._topic = topic
         self._neighbours = neighbours
         self.aloft = list(aloft)
-        self._landed: list[Batch] = []
-        self._settlements: list[Settlement] = []
-        self._settling: list[Item] = []
+        self._landed: list[tuple[Batch, int | None]] = []
+        self._buried: list[tuple[Item, Reason, str]] = []
 
     async def write(
         self, flights: Sequence[tuple[Flight, Sequence[Item]]], *, replaced: Sequence[Batch] = ()
@@ -41,15 +40,16 @@ class Logbook:
 
         Raises `Unavailable`.
         """
+        landed, buried = tuple(self._landed), tuple(self._buried)
         journal = Journal(
-            settlements=tuple(self._settlements),
-            landed=tuple(batch.flight.id for batch in (*self._landed, *replaced)),
+            settlements=tuple(self._settlements()),
+            landed=tuple(batch.flight.id for batch in (*(batch for batch, _ in landed), *replaced)),
             flights=tuple(flight for flight, _ in flights),
         )
         journalled = await self._neighbours.journals.write(journal)
-        settled, self._settling = self._settling, []
-        self._settlements.clear()
         self._landed.clear()
+        self._buried.clear()
+        settled = [*(item for batch, _ in landed for item in batch.items), *(item for item, _, _ in buried)]
         batches = [Batch(flight, tuple(items)) for flight, (_, items) in zip(journalled.flights, flights, strict=True)]
         self.aloft = [batch for batch in self.aloft if batch not in replaced] + batches
         self._neighbours.on_done(journalled.done, settled)
@@ -57,25 +57,38 @@ class Logbook:
 
     async def settle(self) -> None:
         """Write the settlements that wait, if any. Raises `Unavailable`."""
-        if self._settlements or self._landed:
+        if self._landed or self._buried:
             await self.write(())
 
     def land(self, batch: Batch, base_offset: int | None) -> None:
         """Note that a batch is in Kafka: receipts may leave now, settling rides on the next commit."""
         self.aloft.remove(batch)
-        self._landed.append(batch)
+        self._landed.append((batch, base_offset))
         self._neighbours.metrics.records_published(self._topic, len(batch.items))
         for place, item in enumerate(batch.items):
-            offset = None if base_offset is None else base_offset + place
-            self._settle(item, Settlement(item.number, item.committed.topics, self._topic, batch.partition, offset))
-            item.committed.place(Placed(self._topic, batch.partition, offset))
+            item.committed.place(Placed(self._topic, batch.partition, _offset(base_offset, place)))
 
     def bury(self, item: Item, reason: Reason, detail: str) -> None:
         """Note that a record will never be in Kafka; its delivery becomes a dead letter."""
-        topics = item.committed.topics
-        self._settle(item, Settlement(item.number, topics, self._topic, reason=reason, detail=detail))
+        self._buried.append((item, reason, detail))
         item.committed.bury(self._topic, reason)
 
-    def _settle(self, item: Item, settlement: Settlement) -> None:
-        self._settlements.append(settlement)
-        self._settling.append(item)
+    def _settlements(self) -> Iterator[Settlement]:
+        """Give what has to be settled, with what the senders were told by now."""
+        for batch, base_offset in self._landed:
+            for place, item in enumerate(batch.items):
+                committed, offset = item.committed, _offset(base_offset, place)
+                yield Settlement(
+                    committed.number, committed.topics, self._topic, batch.partition, offset, None, None,
+                    batch.flight.id, committed.answered, committed.answered_at,
+                )  # fmt: skip
+        for item, reason, detail in self._buried:
+            committed = item.committed
+            yield Settlement(
+                committed.number, committed.topics, self._topic, None, None, reason, detail,
+                None, committed.answered, committed.answered_at,
+            )  # fmt: skip
+
+
+def _offset(base_offset: int | None, place: int) -> int | None:
+    return None if base_offset is None else base_offset + place

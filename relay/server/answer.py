@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from http import HTTPStatus
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-from aiohttp import web
+from aiohttp.helpers import rfc822_formatted_time
 
 from relay.core.errors import Refusal
 
@@ -31,45 +32,66 @@ REFUSALS: Mapping[Refusal, tuple[int, str]] = {
     Refusal.ENCODED_BODY: (415, "the body must be sent as it was signed, without Content-Encoding"),
     Refusal.UNREADABLE_REQUEST: (400, "the request is not valid HTTP"),
 }
-HEADERS: Mapping[int, Mapping[str, str]] = {401: {"WWW-Authenticate": "Signature"}, 405: {"Allow": "POST"}}
+HEADERS: Mapping[int, bytes] = {401: b"WWW-Authenticate: Signature\r\n", 405: b"Allow: POST\r\n"}
 
 _encode = msgspec.json.Encoder().encode
+_HEADS = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
+    + b"Content-Type: application/json\r\nServer: relay\r\nDate: "
+    for status in HTTPStatus
+}
 
 
-def accepted(receipt: Receipt) -> web.Response:
+class Answer(NamedTuple):
+    """A status, a body of JSON, and header lines beside those every answer has; `close` ends the connection."""
+
+    status: int
+    body: bytes
+    headers: bytes = b""
+    close: bool = False
+
+    def render(self, *, closing: bool, bodiless: bool = False) -> bytes:
+        """Give the bytes of the whole answer; without its body when `bodiless`, as for HEAD."""
+        return b"%b%b\r\nContent-Length: %d\r\n%b%b\r\n%b" % (
+            _HEADS[self.status],
+            rfc822_formatted_time().encode(),
+            len(self.body),
+            self.headers,
+            b"Connection: close\r\n" if closing else b"",
+            b"" if bodiless else self.body,
+        )
+
+
+class _Receipt(msgspec.Struct, omit_defaults=True):
+    """A receipt as its sender reads it."""
+
+    delivery: int
+    id: str
+    status: str
+    records: tuple[object, ...]
+    reason: str | None = None
+    first: str | None = None
+
+
+def accepted(receipt: Receipt) -> Answer:
     """Give the answer to an accepted delivery: 202 and its receipt."""
-    fields: dict[str, object] = {"delivery": receipt.delivery, "id": receipt.id, "status": receipt.status}
-    if receipt.reason:
-        fields["reason"] = receipt.reason
-    if receipt.first:
-        fields["first"] = receipt.first
-    fields["records"] = receipt.records
-    return _answer(202, fields)
+    fields = _Receipt(receipt.delivery, receipt.id, receipt.status, receipt.records, receipt.reason, receipt.first)
+    return Answer(202, _encode(fields))
 
 
-def rejected(fate: Rejected) -> web.Response:
+def rejected(fate: Rejected) -> Answer:
     """Give the answer to a request that was the sender's fault."""
     status, text = REFUSALS[fate.refusal]
-    return _answer(status, {"error": text}, HEADERS.get(status))
+    return Answer(status, _encode({"error": text}), HEADERS.get(status, b""))
 
 
-def unavailable(fate: Unavailable) -> web.Response:
+def unavailable(fate: Unavailable) -> Answer:
     """Give the answer to a request that could not be stored: 429 under load, else 503."""
     status, text = (429, "too many requests at once") if fate.busy else (503, "the delivery could not be stored")
-    return _answer(status, {"error": text}, {"Retry-After": str(fate.retry_after)})
+    return Answer(status, _encode({"error": text}), b"Retry-After: %d\r\n" % fate.retry_after)
 
 
-def unreadable(status: int) -> web.Response:
+def unreadable(status: int) -> Answer:
     """Give the answer to what the HTTP parser refused."""
     text = "a line of the request's head is too long" if status == 431 else REFUSALS[Refusal.UNREADABLE_REQUEST][1]  # noqa: PLR2004 - a status
-    response = _answer(status, {"error": text})
-    response.force_close()
-    return response
-
-
-def _answer(status: int, fields: Mapping[str, object], headers: Mapping[str, str] | None = None) -> web.Response:
-    return web.Response(
-        status=status,
-        body=_encode(fields),
-        headers={"Content-Type": "application/json", "Server": "relay", **(headers or {})},
-    )
+    return Answer(status, _encode({"error": text}), close=True)

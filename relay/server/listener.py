@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import structlog
@@ -15,15 +14,17 @@ from relay.core.signature import check_shape
 from relay.ingest import Headers
 from relay.server import answer
 from relay.server.bodies import Bodies
-from relay.server.connection import Connection, Server
+from relay.server.connection import Server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from relay.config import Listen
     from relay.core.model import Receipt, Source
     from relay.ingest import Ingest
     from relay.metrics import Metrics
+    from relay.server.answer import Answer
+    from relay.server.connection import Request
 
 log = structlog.get_logger()
 
@@ -45,7 +46,6 @@ class Listener:
         self._bodies = Bodies(listen.max_body, listen.body_timeout)
         self._quiet = asyncio.Event()
         self._quiet.set()
-        self._storing = 0
         self.in_flight = 0
         self.draining = False
 
@@ -93,35 +93,35 @@ class Listener:
         if self._runner:
             await self._runner.cleanup()
 
-    async def _handle(self, request: web.BaseRequest) -> web.Response:
-        """Answer one request: the path of a delivery, and where a fate is met, its answer."""
+    async def _handle(self, request: Request) -> Answer:
+        """Answer one request: the path of a delivery, and where a fate is met, its answer. Raises nothing."""
         started = time.perf_counter()
-        source: Source | None = None
-        with self._under_way(request):
-            try:
-                source = self._sources.get(request.rel_url.raw_path)
-                receipt = await self._receive(source, request)
-                status, response = receipt.status, answer.accepted(receipt)
-            except Rejected as fate:
-                self._tell_rejected(source, request, fate)
-                status, response = "rejected", answer.rejected(fate)
-            except Unavailable as fate:
-                self._tell_unavailable(source, fate)
-                status, response = "unavailable", answer.unavailable(fate)
-            except Exception as error:  # noqa: BLE001 - a fault of ours is told to the log, and to the sender as 503
-                unexpected = Unavailable(f"unexpected: {error!r}")
-                self._tell_unavailable(source, unexpected, error)
-                status, response = "unavailable", answer.unavailable(unexpected)
+        self.in_flight += 1
+        self._quiet.clear()
+        source = self._sources.get(request.target)
+        try:
+            receipt = await self._receive(source, request)
+            status, given = receipt.status, answer.accepted(receipt)
+        except Rejected as fate:
+            self._tell_rejected(source, request, fate)
+            status, given = "rejected", answer.rejected(fate)
+        except Unavailable as fate:
+            self._tell_unavailable(source, fate)
+            status, given = "unavailable", answer.unavailable(fate)
+        except Exception as error:  # noqa: BLE001 - a fault of ours is told to the log, and to the sender as 503
+            unexpected = Unavailable(f"unexpected: {error!r}")
+            self._tell_unavailable(source, unexpected, error)
+            status, given = "unavailable", answer.unavailable(unexpected)
+        self.in_flight -= 1
+        if not self.in_flight:
+            self._quiet.set()
         self._metrics.answered(status, time.perf_counter() - started)
-        if self.draining or not request.content.is_eof():
-            response.force_close()  # what was not read is not there to be read as a further request
-        return response
+        return given._replace(close=True) if self.draining else given
 
-    async def _receive(self, source: Source | None, request: web.BaseRequest) -> Receipt:
-        """Read, then store, of which only so many may go on at once; then wait for the receipt.
+    async def _receive(self, source: Source | None, request: Request) -> Receipt:
+        """Read the body within its bounds, then store it and wait for the receipt.
 
-        A body is read only for who shows what may be a signature, and takes no place of those that
-        are stored: strangers cannot keep out who has a key.
+        A body is read only for who shows what may be a signature: strangers cannot keep out who has a key.
         """
         if source is None:
             raise Rejected(Refusal.UNKNOWN_PATH)
@@ -131,61 +131,41 @@ class Listener:
         self._check_framing(request)
         check_shape(headers.signatures)
         body = await self._read(request)
-        if self._storing >= self._listen.max_in_flight:
-            raise Unavailable("more requests than listen.max_in_flight", busy=True)
-        self._storing += 1
-        try:
-            receipt = await self._ingest.receive(source, headers, body)
-        finally:
-            self._storing -= 1
-        return await receipt
+        return await self._ingest.receive(source, headers, body)
 
-    def _check_framing(self, request: web.BaseRequest) -> None:
+    def _check_framing(self, request: Request) -> None:
         """Refuse by its head a body that is not as it was signed, or too large. Raises `Rejected`."""
-        codings = [coding.lower() for coding in request.headers.getall("Content-Encoding", ())]
-        if codings not in ([], ["identity"]):
-            raise Rejected(Refusal.ENCODED_BODY)
-        framings = [framing.lower() for framing in request.headers.getall("Transfer-Encoding", ())]
-        if framings not in ([], ["chunked"]):
-            raise Rejected(Refusal.UNREADABLE_REQUEST)  # a proxy in front might frame it in another way
-        if (request.content_length or 0) > self._listen.max_body:
+        headers = request.headers
+        if "Content-Encoding" in headers:
+            codings = [coding.lower() for coding in headers.getall("Content-Encoding")]
+            if codings != ["identity"]:
+                raise Rejected(Refusal.ENCODED_BODY)
+        if "Transfer-Encoding" in headers:
+            framings = [framing.lower() for framing in headers.getall("Transfer-Encoding")]
+            if framings != ["chunked"]:
+                raise Rejected(Refusal.UNREADABLE_REQUEST)  # a proxy in front might frame it in another way
+        elif int(headers.get("Content-Length", 0)) > self._listen.max_body:
             raise Rejected(Refusal.BODY_TOO_LARGE)
 
-    async def _read(self, request: web.BaseRequest) -> bytes:
+    async def _read(self, request: Request) -> bytes:
         """Read the body, asking for it when the sender waits to be asked. Raises `Rejected`."""
         waits = request.headers.get("Expect", "").lower() == "100-continue" and request.version >= HttpVersion11
-        if waits and request.transport:
-            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if waits and request.connection.transport:
+            request.connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = await self._bodies.read(request.content)
-        if isinstance(request.protocol, Connection) and request.protocol.cut_short:
+        if request.connection.cut_short:
             raise Rejected(Refusal.BODY_INCOMPLETE)
         return body
 
-    @contextmanager
-    def _under_way(self, request: web.BaseRequest) -> Iterator[None]:
-        connection = request.protocol
-        if isinstance(connection, Connection):
-            connection.begin(request.content)
-        self.in_flight += 1
-        self._quiet.clear()
-        try:
-            yield
-        finally:
-            self.in_flight -= 1
-            if not self.in_flight:
-                self._quiet.set()
-            if isinstance(connection, Connection):
-                connection.end()
-
-    def _refuse_head(self, status: int) -> web.Response:
+    def _refuse_head(self, status: int) -> Answer:
         self._metrics.rejected(None, Refusal.UNREADABLE_REQUEST)
         log.info("delivery.rejected", reason=Refusal.UNREADABLE_REQUEST, status=status)
         return answer.unreadable(status)
 
-    def _tell_rejected(self, source: Source | None, request: web.BaseRequest, fate: Rejected) -> None:
+    def _tell_rejected(self, source: Source | None, request: Request, fate: Rejected) -> None:
         name = source.name if source else None
         self._metrics.rejected(name, fate.refusal)
-        where = {"source": name} if name else {"path": request.path[:200]}
+        where = {"source": name} if name else {"path": request.target.partition("?")[0][:200]}
         why = {"detail": fate.detail} if fate.detail else {}
         log.warning("delivery.rejected", **where, reason=fate.refusal, **why)
 
@@ -196,7 +176,7 @@ class Listener:
         log.error("delivery.unavailable", source=name, cause=cause, detail=str(fate), exc_info=fault)
 
 
-def _headers(request: web.BaseRequest) -> Headers:
+def _headers(request: Request) -> Headers:
     headers = request.headers
     return Headers(
         signatures=headers.getall("Signature", ()),

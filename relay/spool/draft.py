@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from relay.core.errors import Cause, Reason, Unavailable
 from relay.core.model import Status
@@ -22,8 +22,19 @@ if TYPE_CHECKING:
 ROW_OVERHEAD = (
     512  # bytes a row takes beside what the sender wrote, its share of the index and of `ids` included; rounded up
 )
-RECORD_OVERHEAD = 32  # bytes a row of `records` takes beside its topic
-SIZE = f"length(body) + length(event_id) + coalesce(length(type), 0) + {ROW_OVERHEAD}"  # as `_size`, for a stored row
+RECORD_OVERHEAD = 48  # bytes a row of `records` takes beside its topic
+BODY_SIZE = "(SELECT length(body) FROM bodies WHERE bodies.number = deliveries.number)"
+SIZE = f"{BODY_SIZE} + length(event_id) + coalesce(length(type), 0) + {ROW_OVERHEAD}"  # as `_size`, for a stored row
+
+INSERT_DELIVERY = (
+    "INSERT INTO deliveries (number, source, event_id, type, received_at, key_id, signature, traceparent, status, "
+    "reason, detail, settled_at, owed, answered, answered_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+INSERT_BODY = "INSERT INTO bodies (number, body) VALUES (?, ?)"
+INSERT_ID = "INSERT INTO ids (number, digest, fingerprint, accepted_at) VALUES (?, ?, ?, ?)"
+REPEAT = "UPDATE deliveries SET repeats = repeats + 1, repeated_at = ? WHERE number = ?"
+
+_pack = msgspec.msgpack.Encoder().encode
 
 
 class Draft:
@@ -40,6 +51,8 @@ class Draft:
         self._next_number = next_number
         self._usage = usage
         self._rows: list[tuple[apsw.SQLiteValue, ...]] = []
+        self._bodies: list[tuple[int, bytes]] = []
+        self._repeats: list[tuple[float, int]] = []
         self._entries: list[Entry] = []
         self._places: dict[bytes, int] = {}  # digest -> place in `ids`
         self.ids: list[tuple[int, bytes, bytes, float]] = []
@@ -47,7 +60,7 @@ class Draft:
 
     def append(self, entry: Entry, now: float) -> Appended | Unavailable:
         """Take an entry, or say what it repeats, or why it cannot be taken."""
-        digest = _digest(entry.delivery.source, entry.dedupe_id)
+        digest = digest_of(entry)
         first = self._first(digest)
         if first and first[1] != entry.fingerprint:
             digest = _digest(entry.delivery.source, "conflict", entry.dedupe_id, entry.fingerprint.hex())
@@ -55,16 +68,18 @@ class Draft:
             entry = replace(entry, status=Status.DEAD, reason=Reason.ID_CONFLICT, detail=detail)
             first = self._first(digest)
         if first:
+            self._repeats.append((now, first[0]))
             return self._duplicate(first[0])
         return self._refusal(entry) or self._take(entry, digest, now)
 
-    def write(self, remembered: int) -> None:
-        """Write the rows, and forget the ids that leave the horizon. Raises `apsw.Error`."""
-        if not self._rows:
-            return
-        self._connection.executemany(f"INSERT INTO deliveries VALUES (?{', ?' * 13})", self._rows)  # noqa: S608 - constant
-        self._connection.executemany("INSERT INTO ids VALUES (?, ?, ?, ?)", self.ids)
-        self._connection.execute("DELETE FROM ids WHERE number <= ?", (self.ids[-1][0] - remembered,))
+    def write(self) -> None:
+        """Write the rows. Raises `apsw.Error`."""
+        if self._rows:
+            self._connection.executemany(INSERT_DELIVERY, self._rows)
+            self._connection.executemany(INSERT_BODY, self._bodies)
+            self._connection.executemany(INSERT_ID, self.ids)
+        if self._repeats:
+            self._connection.executemany(REPEAT, self._repeats)
 
     def _first(self, digest: bytes) -> tuple[int, bytes] | None:
         """Find who has this id already: its number and fingerprint."""
@@ -87,27 +102,35 @@ class Draft:
         return Appended(number, Status.PUBLISHED, None, None, duplicate=True)
 
     def _refusal(self, entry: Entry) -> Unavailable | None:
-        if self._usage.used + self.size + _size(entry) + _owed(entry) > self._usage.max_size - self._usage.reserve:
+        usage = self._usage
+        if usage.used + self.size + _size(entry) + _owed(entry) > usage.max_size - usage.reserve:
             return Unavailable("the spool is full", retry_after=5, cause=Cause.SPOOL_FULL)
-        if entry.status is Status.DEAD and self._usage.dead + self.dead + _size(entry) > self._usage.dead_quota:
+        if entry.status is Status.DEAD and usage.dead + self.dead + _size(entry) > usage.dead_quota:
             return Unavailable("the dead letters fill their quota", retry_after=60, cause=Cause.DEAD_QUOTA)
         return None
 
     def _take(self, entry: Entry, digest: bytes, now: float) -> Appended:
         number = self._next_number + len(self.ids)
-        self.size += _size(entry) + _owed(entry)
-        self.owed += _owed(entry)
+        owed = _owed(entry)
+        self.size += _size(entry) + owed
+        self.owed += owed
         self.dead += _size(entry) if entry.status is Status.DEAD else 0
         self.pending += entry.status is Status.PENDING
         self._places[digest] = len(self.ids)
         self.ids.append((number, digest, entry.fingerprint, now))
         self._entries.append(entry)
-        self._rows.append(_row(number, entry, now))
+        self._rows.append(_row(number, entry, now, owed))
+        self._bodies.append((number, entry.delivery.body))
         return Appended(number, entry.status, entry.reason, entry.detail)
 
 
+def digest_of(entry: Entry) -> bytes:
+    """Give the 16 bytes by which the spool recognises a repeat of this entry: of its source and dedupe id."""
+    return _digest(entry.delivery.source, entry.dedupe_id)
+
+
 def _digest(*parts: str) -> bytes:
-    return sha256(msgspec.msgpack.encode(parts)).digest()[:16]
+    return sha256(_pack(parts)).digest()[:16]
 
 
 def _size(entry: Entry) -> int:
@@ -119,11 +142,16 @@ def _owed(entry: Entry) -> int:
     """Estimate the bytes that settling an entry's records will take: a row for each, in pages that may be half full."""
     if entry.status is not Status.PENDING:
         return 0
-    return sum(2 * (len(topic) + RECORD_OVERHEAD) for topic in entry.topics)
+    size = 0
+    for topic in entry.topics:
+        size += 2 * (len(topic) + RECORD_OVERHEAD)
+    return size
 
 
-def _row(number: int, entry: Entry, now: float) -> tuple[apsw.SQLiteValue, ...]:
+def _row(number: int, entry: Entry, now: float, owed: int) -> tuple[apsw.SQLiteValue, ...]:
     delivery = entry.delivery
+    # What is at its end already is answered when this commit returns.
+    ended = (None, None, None) if entry.status is Status.PENDING else (now, str(entry.status), now)
     return (
         number,
         delivery.source,
@@ -136,7 +164,7 @@ def _row(number: int, entry: Entry, now: float) -> tuple[apsw.SQLiteValue, ...]:
         entry.status,
         entry.reason,
         entry.detail,
-        None if entry.status is Status.PENDING else now,
-        _owed(entry),
-        delivery.body,
+        ended[0],
+        owed,
+        *ended[1:],
     )

@@ -13,25 +13,29 @@ from relay.core.errors import Unavailable
 if TYPE_CHECKING:
     from pathlib import Path
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x52454C59  # "RELY"
 PAGE_SIZE = 4096
 BUSY_MS = 5000
+CACHE_KIB = 16_384
 
-# `deliveries` holds bodies; a row leaves by retention. `ids` is narrow and append-only and outlives
-# the bodies: a unique text index would write a random page for each row, so repeats are found in
-# memory and confirmed by number here. `kept` finds what must not be lost, at start, without a scan.
-# `owed` is the room that settling a pending delivery will take.
+# A row of `deliveries` leaves by retention, with its body, which stands apart so that settling touches narrow rows
+# only. `ids` is narrow and append-only and outlives both: a unique text index would write a random page for each
+# row, so repeats are found in memory and confirmed by number here. `kept` finds what must not be lost, at start,
+# without a scan. `owed` is the room that settling a pending delivery will take. `answered` is what its sender was
+# told, as the settling commit knew it; `repeats` counts the duplicates of it that came.
 SCHEMA = """
 CREATE TABLE deliveries (
   number INTEGER PRIMARY KEY, source TEXT NOT NULL, event_id TEXT NOT NULL, type TEXT,
   received_at REAL NOT NULL, key_id TEXT NOT NULL, signature TEXT NOT NULL, traceparent TEXT,
-  status TEXT NOT NULL, reason TEXT, detail TEXT, settled_at REAL, owed INTEGER NOT NULL, body BLOB
+  status TEXT NOT NULL, reason TEXT, detail TEXT, settled_at REAL, owed INTEGER NOT NULL,
+  answered TEXT, answered_at REAL, repeats INTEGER NOT NULL DEFAULT 0, repeated_at REAL
 );
+CREATE TABLE bodies (number INTEGER PRIMARY KEY, body BLOB NOT NULL);
 CREATE INDEX kept ON deliveries (status, number, owed) WHERE status IN ('pending', 'dead');
 CREATE TABLE records (
   number INTEGER NOT NULL, topic TEXT NOT NULL, partition INTEGER, "offset" INTEGER, reason TEXT, detail TEXT,
-  PRIMARY KEY (number, topic)
+  flight INTEGER, PRIMARY KEY (number, topic)
 ) WITHOUT ROWID;
 CREATE TABLE flights (
   id INTEGER PRIMARY KEY, topic TEXT NOT NULL, partition INTEGER NOT NULL, cluster TEXT NOT NULL,
@@ -41,6 +45,18 @@ CREATE TABLE flights (
 CREATE TABLE ids (
   number INTEGER PRIMARY KEY, digest BLOB NOT NULL, fingerprint BLOB NOT NULL, accepted_at REAL NOT NULL
 );
+"""
+
+# From the version before to this one; what version 1 did not note down is not known of its deliveries.
+MIGRATION = """
+ALTER TABLE deliveries ADD COLUMN answered TEXT;
+ALTER TABLE deliveries ADD COLUMN answered_at REAL;
+ALTER TABLE deliveries ADD COLUMN repeats INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE deliveries ADD COLUMN repeated_at REAL;
+ALTER TABLE records ADD COLUMN flight INTEGER;
+CREATE TABLE bodies (number INTEGER PRIMARY KEY, body BLOB NOT NULL);
+INSERT INTO bodies SELECT number, body FROM deliveries;
+ALTER TABLE deliveries DROP COLUMN body;
 """
 
 
@@ -73,18 +89,22 @@ def connect_writer(path: Path) -> apsw.Connection:
 
     Write-ahead log with `synchronous=FULL`: a commit that returned is on disk. Checkpoints are left
     to `connect_keeper`, since one inside a commit triples the slowest answers.
-    Raises `Unavailable` for a file of another program or another version, and leaves it as it was.
+    A file of the version before is brought to this one, in one transaction. Raises `Unavailable` for a file of
+    another program or of any other version, and leaves it as it was.
     """
     connection = apsw.Connection(str(path))
     connection.set_busy_timeout(BUSY_MS)
-    new = _new(connection, path)
+    version = _version(connection, path)
     path.chmod(0o600)
     connection.pragma("page_size", PAGE_SIZE)
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "full")
     connection.wal_autocheckpoint(0)
-    if new:
-        _create(connection)
+    # What a transaction touches stays in memory until it commits: only COMMIT may wait for the disk.
+    connection.pragma("cache_spill", "off")
+    connection.pragma("cache_size", -CACHE_KIB)
+    if version != SCHEMA_VERSION:
+        _bring_up(connection, SCHEMA if version is None else MIGRATION)
     return connection
 
 
@@ -108,26 +128,26 @@ def rows(connection: apsw.Connection, query: str, bindings: tuple[apsw.SQLiteVal
     return connection.execute(query, bindings).fetchall()
 
 
-def _new(connection: apsw.Connection, path: Path) -> bool:
-    """Tell whether the file is still empty. Raises `Unavailable` when it is not ours to write."""
+def _version(connection: apsw.Connection, path: Path) -> int | None:
+    """Give the schema's version, None while the file is empty. Raises `Unavailable` when it is not ours to write."""
     program: int = connection.pragma("application_id")
     version: int = connection.pragma("user_version")
-    if program == APPLICATION_ID and version != SCHEMA_VERSION:
+    if program == APPLICATION_ID and version not in (SCHEMA_VERSION, SCHEMA_VERSION - 1):
         msg = (
             f"{path} has spool schema {version}, this relay writes {SCHEMA_VERSION}: run the version that wrote it "
             "until it is drained, or give this one another spool.path"
         )
         raise Unavailable(msg)
     if program == APPLICATION_ID:
-        return False
+        return version
     if program or version or rows(connection, "SELECT 1 FROM sqlite_schema LIMIT 1"):
         msg = f"{path} is a SQLite file, but not a relay's spool; give spool.path another name"
         raise Unavailable(msg)
-    return True
+    return None
 
 
-def _create(connection: apsw.Connection) -> None:
+def _bring_up(connection: apsw.Connection, statements: str) -> None:
     with connection:
-        connection.execute(SCHEMA)
+        connection.execute(statements)
         connection.pragma("application_id", APPLICATION_ID)
         connection.pragma("user_version", SCHEMA_VERSION)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from relay.core.errors import Reason
 from relay.core.model import Placed, Status
@@ -16,6 +16,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import apsw
+
+INSERT_RECORD = (
+    'INSERT OR REPLACE INTO records (number, topic, partition, "offset", reason, detail, flight) '
+    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+INSERT_FLIGHT = (
+    "INSERT INTO flights (id, topic, partition, cluster, producer_id, producer_epoch, base_sequence, sent_at, items) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+# A delivery has one end: only a pending one is given it.
+FINISH = (
+    "UPDATE deliveries SET status = ?, reason = ?, detail = ?, settled_at = ?, answered = ?, answered_at = ? "
+    "WHERE number = ? AND status = 'pending' RETURNING number, owed"
+)
+RECORDS = 'SELECT topic, partition, "offset", reason, detail FROM records WHERE number = ? ORDER BY topic'
+
+_pack = msgspec.msgpack.Encoder().encode
 
 
 class Ledger:
@@ -33,64 +50,66 @@ class Ledger:
 
     def write(self, journal: Journal, now: float) -> Journalled:
         """Write settlements, flights and verdicts; say which deliveries came to their end. Raises `apsw.Error`."""
-        self._connection.executemany(
-            "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?)",
-            [(s.number, s.topic, s.partition, s.offset, s.reason, s.detail) for s in journal.settlements],
-        )
-        self._connection.executemany("DELETE FROM flights WHERE id = ?", [(id_,) for id_ in journal.landed])
+        if journal.settlements:
+            self._connection.executemany(
+                INSERT_RECORD,
+                [(s.number, s.topic, s.partition, s.offset, s.reason, s.detail, s.flight) for s in journal.settlements],
+            )
+        if journal.landed:
+            self._connection.executemany("DELETE FROM flights WHERE id = ?", [(id_,) for id_ in journal.landed])
         flights = tuple(self._record_flight(flight) for flight in journal.flights)
-        done = [self._finish(verdict, now) for verdict in self._verdicts(journal.settlements)]
-        done += [self._finish(self._weigh(verdict), now) for verdict in journal.verdicts]
-        return Journalled(flights, tuple(one for one in done if one))
+        ends = [*self._ends(journal.settlements), *(self._weigh(verdict) for verdict in journal.verdicts)]
+        return Journalled(flights, self._finish(ends, now))
 
     def _record_flight(self, flight: Flight) -> Flight:
         self.last_flight += 1
-        flight = replace(flight, id=self.last_flight)
+        flight = flight.numbered(self.last_flight)
         self._connection.execute(
-            "INSERT INTO flights VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            INSERT_FLIGHT,
             (
                 flight.id, flight.topic, flight.partition, flight.cluster, flight.producer_id,
-                flight.producer_epoch, flight.base_sequence, flight.sent_at, msgspec.msgpack.encode(flight.items),
+                flight.producer_epoch, flight.base_sequence, flight.sent_at, _pack(flight.items),
             ),
         )  # fmt: skip
         return flight
 
-    def _verdicts(self, settlements: Sequence[Settlement]) -> Iterator[Verdict]:
-        """Give the deliveries whose records are all settled now: dead when one of them is."""
+    def _ends(self, settlements: Sequence[Settlement]) -> Iterator[tuple[Verdict, tuple[Placed, ...]]]:
+        """Give the deliveries whose records are all settled now, dead when one of them is, and where these are."""
         for settled in settlements:
-            if len(settled.topics) == 1:
-                status = Status.DEAD if settled.reason else Status.PUBLISHED
-                yield Verdict(settled.number, status, settled.reason, settled.detail)
-                continue
-            records = self._records(settled.number)
-            if records.keys() >= set(settled.topics):
-                yield self._weigh(Verdict(settled.number, Status.PUBLISHED))
+            number, answered = settled.number, (settled.answered, settled.answered_at)
+            if len(settled.topics) > 1:
+                verdict = Verdict(number, Status.PUBLISHED, None, None, *answered)
+                if self._settled_topics(number) >= set(settled.topics):
+                    yield self._weigh(verdict)
+            elif settled.reason or settled.partition is None:
+                yield Verdict(number, Status.DEAD, settled.reason, settled.detail, *answered), ()
+            else:
+                placed = Placed(settled.topic, settled.partition, settled.offset)
+                yield Verdict(number, Status.PUBLISHED, None, None, *answered), (placed,)
 
-    def _weigh(self, verdict: Verdict) -> Verdict:
+    def _weigh(self, verdict: Verdict) -> tuple[Verdict, tuple[Placed, ...]]:
         """Let the records that are settled speak before the rules: dead if one is, else published."""
-        records = self._records(verdict.number)
-        for reason, detail in records.values():
+        records = rows(self._connection, RECORDS, (verdict.number,))
+        placed = tuple(Placed(*place) for *place, reason, _ in records if not reason)
+        for _, _, _, reason, detail in records:
             if reason:
-                return Verdict(verdict.number, Status.DEAD, Reason(reason), detail)
-        return Verdict(verdict.number, Status.PUBLISHED) if records else verdict
+                return replace(verdict, status=Status.DEAD, reason=Reason(reason), detail=detail), placed
+        if placed:
+            verdict = replace(verdict, status=Status.PUBLISHED, reason=None, detail=None)
+        return verdict, placed
 
-    def _records(self, number: int) -> dict[str, tuple[str | None, str | None]]:
-        query = "SELECT topic, reason, detail FROM records WHERE number = ?"
-        return {topic: (reason, detail) for topic, reason, detail in rows(self._connection, query, (number,))}
+    def _settled_topics(self, number: int) -> set[str]:
+        return {topic for (topic,) in rows(self._connection, "SELECT topic FROM records WHERE number = ?", (number,))}
 
-    def _places(self, number: int) -> tuple[Placed, ...]:
-        query = 'SELECT topic, partition, "offset" FROM records WHERE number = ? AND reason IS NULL ORDER BY topic'
-        return tuple(Placed(*row) for row in rows(self._connection, query, (number,)))
-
-    def _finish(self, verdict: Verdict, now: float) -> Done | None:
-        """Give a pending delivery its end; None when it had one already."""
-        query = (
-            "UPDATE deliveries SET status = ?, reason = ?, detail = ?, settled_at = ? "
-            "WHERE number = ? AND status = 'pending' RETURNING owed"
-        )
-        for (owed,) in rows(
-            self._connection, query, (verdict.status, verdict.reason, verdict.detail, now, verdict.number)
-        ):
-            self.released += owed
-            return Done(verdict.number, verdict.status, verdict.reason, self._places(verdict.number))
-        return None
+    def _finish(self, ends: Sequence[tuple[Verdict, tuple[Placed, ...]]], now: float) -> tuple[Done, ...]:
+        """Give pending deliveries their ends; those that had one already are left out."""
+        if not ends:
+            return ()
+        finished: list[Any] = self._connection.executemany(
+            FINISH,
+            [(v.status, v.reason, v.detail, now, v.answered, v.answered_at, v.number) for v, _ in ends],
+        ).fetchall()
+        owed: dict[int, int] = dict(finished)
+        self.released += sum(owed.values())
+        first = (end for end in ends if owed.pop(end[0].number, None) is not None)
+        return tuple(Done(verdict.number, verdict.status, verdict.reason, placed) for verdict, placed in first)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import apsw
@@ -19,7 +18,9 @@ if TYPE_CHECKING:
 
 PAGE_ROWS = 500
 PAGE_BYTES = 1 << 20
-DELIVERY = "number, source, body, signature, key_id, received_at, traceparent"  # as the fields of Delivery stand
+FIELDS = "number, source, body, signature, key_id, received_at, traceparent"  # as the fields of Delivery stand
+DELIVERY = f"{FIELDS} FROM deliveries JOIN bodies USING (number)"
+FLIGHT = "id, topic, partition, cluster, producer_id, producer_epoch, base_sequence, sent_at, items"
 
 _items = msgspec.msgpack.Decoder(tuple[tuple[int, bytes], ...])
 
@@ -33,10 +34,7 @@ class Reader:
 
     def page(self, after: int, until: int) -> list[Stored]:
         """Read the pending deliveries numbered in (`after`, `until`], in order: at most 500, at most about 1 MiB."""
-        query = (
-            f"SELECT {DELIVERY} FROM deliveries WHERE status = 'pending' AND number > ? AND number <= ? "  # noqa: S608 - constant
-            "ORDER BY number LIMIT ?"
-        )
+        query = f"SELECT {DELIVERY} WHERE status = 'pending' AND number > ? AND number <= ? ORDER BY number LIMIT ?"
         found: list[tuple[Any, ...]] = []
         size = 0
         try:
@@ -53,7 +51,7 @@ class Reader:
 
     def load(self, numbers: Iterable[int]) -> dict[int, Stored]:
         """Read deliveries by number; one that is not there is left out."""
-        query = f"SELECT {DELIVERY} FROM deliveries WHERE number = ?"  # noqa: S608 - constant
+        query = f"SELECT {DELIVERY} WHERE number = ?"
         try:
             with self._connection:
                 found = [row for number in numbers for row in rows(self._connection, query, (number,))]
@@ -90,10 +88,10 @@ class Reader:
     def flights(self) -> list[Flight]:
         """Read all flights, in the order in which they were journalled."""
         try:
-            found = rows(self._connection, "SELECT * FROM flights ORDER BY id")
+            found = rows(self._connection, f"SELECT {FLIGHT} FROM flights ORDER BY id")  # noqa: S608 - constant
         except apsw.Error as error:
             raise _unreadable(error) from error
-        return [replace(Flight(*row), items=_items.decode(row[-1])) for row in found]
+        return [Flight(*row[:8], items=_items.decode(row[8])) for row in found]
 
     def close(self) -> None:
         """Close the file."""

@@ -59,6 +59,10 @@ class RecentIds:
             slot = (slot + 1) & self._mask
         self._table[slot] = place + 1
 
+    def may_have(self, digest: bytes) -> bool:
+        """Tell whether `find` would give any number."""
+        return next(self.find(digest), None) is not None
+
     def find(self, digest: bytes) -> Iterator[int]:
         """Give the numbers that may have the id with this digest, in no particular order."""
         key = int.from_bytes(digest[:HASH_BYTES])

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import apsw
 
 from relay.core.errors import Unavailable
 from relay.core.model import Status
-from relay.spool.draft import SIZE, Draft
+from relay.spool.draft import SIZE, Draft, digest_of
 from relay.spool.file import BUSY_MS, PAGE_SIZE, SCHEMA_VERSION, connect_writer, rows
 from relay.spool.ledger import Ledger
 from relay.spool.recent import RecentIds
 from relay.spool.values import Appended, Entry, Journal, Journalled, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 SWEEP_ROWS = 500
+FORGET_IDS = 1_000  # ids beyond the horizon leave the file so many at a time
+WARM = 10_000  # deliveries: what was appended within the last so many is in memory still
 BOUND_MS = 250  # how long a commit may be held up by those who read the log while it is folded
 
 
@@ -49,6 +51,8 @@ class Store:
         self._dead = self._count(f"SELECT coalesce(sum({SIZE}), 0) FROM deliveries WHERE status = 'dead'")  # noqa: S608 - constant
         self._used = self._measure()
         self._swept = 0
+        self._open: tuple[Draft, Ledger, int, int, int] | None = None
+        self._oldest_id = self._count("SELECT coalesce(min(number), 0) FROM ids")
         self.log_frames = 0
         self.sound = True  # until a commit fails for another cause than room: then the file must be opened anew
         self._connection.set_wal_hook(self._count_log)
@@ -76,38 +80,73 @@ class Store:
     def commit(
         self, entries: Sequence[Entry], journals: Sequence[Journal], now: float
     ) -> tuple[list[Appended | Unavailable], list[Journalled]]:
-        """Write all of it in one transaction, on disk when this returns.
+        """Write all of it in one transaction, on disk when this returns: `prepare`, `sync` and `adopt` at once."""
+        answers = self.prepare(entries, journals, now)
+        self.sync()
+        self.adopt()
+        return answers
+
+    def is_warm(self, entries: Sequence[Entry], journals: Sequence[Journal]) -> bool:
+        """Tell whether `prepare` finds in memory all that it needs, and so never waits for the disk."""
+        bound = self.last_number - WARM
+        return (
+            self.sound
+            and not any(self._recent.may_have(digest_of(entry)) for entry in entries)
+            and all(settled.number > bound for journal in journals for settled in journal.settlements)
+            and not any(journal.verdicts for journal in journals)
+        )
+
+    def begin(self) -> bool:
+        """Begin a transaction without waiting: False when another process is writing, or the disk does not let us."""
+        self._connection.set_busy_timeout(0)
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except apsw.Error:
+            return False
+        finally:
+            self._connection.set_busy_timeout(BUSY_MS)
+        return True
+
+    def prepare(
+        self, entries: Sequence[Entry], journals: Sequence[Journal], now: float
+    ) -> tuple[list[Appended | Unavailable], list[Journalled]]:
+        """Write all of it in one transaction, of which nothing is on disk before `sync` has returned.
 
         An entry that cannot be taken (full, dead letters' quota) gets `Unavailable` as its answer and
         holds back nothing else. Raises `Unavailable` when nothing was written.
         """
         draft = Draft(self._connection, self._recent, self.last_number + 1, self.usage)
         ledger = Ledger(self._connection, self.last_flight)
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
+        with self._all_or_nothing():
+            if not self._connection.in_transaction:
+                self._connection.execute("BEGIN IMMEDIATE")
             journalled = [ledger.write(journal, now) for journal in journals]
             appended = [draft.append(entry, now) for entry in entries]
-            draft.write(self._remembered)
+            draft.write()
             finished = [done for answer in journalled for done in answer.done]
             buried = self._sizes(done.number for done in finished if done.status is Status.DEAD)
-            used = self._measure()
+            self._open = draft, ledger, len(finished), buried, self._measure()
+        return appended, journalled
+
+    def sync(self) -> None:
+        """Bring what was prepared to disk: all that waits for it. Raises `Unavailable` when it is not there."""
+        with self._all_or_nothing():
+            self._forget(self.last_number - self._remembered)
             self._connection.execute("COMMIT")
-        except BaseException as error:
-            self._roll_back()
-            self.sound = isinstance(error, apsw.FullError | apsw.BusyError)
-            if not isinstance(error, apsw.Error):
-                raise
-            msg = f"the spool could not be written: {error}"
-            raise Unavailable(msg) from error
+
+    def adopt(self) -> None:
+        """Take over into memory what `sync` has brought to disk."""
+        if self._open is None:
+            raise AssertionError("nothing was prepared")
+        (draft, ledger, finished, buried, used), self._open = self._open, None
         for number, digest, *_ in draft.ids:
             self._recent.add(number, digest)
         self.last_number += len(draft.ids)
-        self.pending += draft.pending - len(finished)
+        self.pending += draft.pending - finished
         self.last_flight = ledger.last_flight
         self._owed += draft.owed - ledger.released
         self._dead += draft.dead + buried
         self._used = used
-        return appended, journalled
 
     def sweep(self, older_than: float) -> int:
         """Make room, 500 at most a call: deliveries settled before `older_than`, or the oldest when space is short.
@@ -142,6 +181,7 @@ class Store:
             with self._connection:
                 self._connection.execute("DELETE FROM flights WHERE id > ?", (last_flight,))
                 self._connection.execute("DELETE FROM deliveries WHERE number > ?", (last_number,))
+                self._connection.execute("DELETE FROM bodies WHERE number > ?", (last_number,))
                 self._connection.execute("DELETE FROM ids WHERE number > ?", (last_number,))
                 self._connection.pragma("user_version", SCHEMA_VERSION)
         except apsw.Error as error:
@@ -168,6 +208,26 @@ class Store:
         """Close the file; the log is folded into the database."""
         self._connection.close()
 
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Undo the transaction when a part of it fails. Raises `Unavailable` for what SQLite says."""
+        try:
+            yield
+        except BaseException as error:
+            self._open = None
+            self._roll_back()
+            self.sound = isinstance(error, apsw.FullError | apsw.BusyError)
+            if not isinstance(error, apsw.Error):
+                raise
+            msg = f"the spool could not be written: {error}"
+            raise Unavailable(msg) from error
+
+    def _forget(self, horizon: int) -> None:
+        """Let ids up to the horizon leave the file; memory has forgotten each of them already."""
+        if horizon - self._oldest_id >= min(FORGET_IDS, self._remembered):
+            self._connection.execute("DELETE FROM ids WHERE number <= ?", (horizon,))
+            self._oldest_id = horizon + 1
+
     def _sweep_deliveries(self, older_than: float) -> int:
         query = (
             "SELECT number, settled_at FROM deliveries "
@@ -176,6 +236,7 @@ class Store:
         settled = rows(self._connection, query, (self._swept, SWEEP_ROWS))
         gone = [(number,) for number, settled_at in settled if self.usage.short or settled_at < older_than]
         self._connection.executemany("DELETE FROM records WHERE number = ?", gone)
+        self._connection.executemany("DELETE FROM bodies WHERE number = ?", gone)
         self._connection.executemany("DELETE FROM deliveries WHERE number = ?", gone)
         self._swept = gone[-1][0] if gone else 0
         return len(gone)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from relay.core.errors import Reason
-    from relay.core.model import Delivery, Placed, Status
+import msgspec
+
+from relay.core.errors import Reason
+from relay.core.model import Delivery, Placed, Status
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """A delivery to be appended, with the fate it starts with.
 
     `status` is `PENDING`, `DEAD` or `DROPPED`; `reason` (closed list) and `detail` (a sentence)
@@ -30,8 +29,7 @@ class Entry:
     topics: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(msgspec.Struct, frozen=True):
     """The answer to an append: the number of the delivery, and what it repeats, if anything.
 
     `duplicate` is True when nothing was written because `number` already holds the same event.
@@ -66,8 +64,7 @@ class Fact:
     records: tuple[Placed, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Flight:
+class Flight(msgspec.Struct, frozen=True):
     """A batch that was journalled before it was sent, and is not settled.
 
     `id` is the spool's (0 until journalled). `items` holds (delivery number, record key) in the
@@ -84,12 +81,16 @@ class Flight:
     sent_at: float
     items: tuple[tuple[int, bytes], ...]
 
+    def numbered(self, id_: int) -> Flight:
+        """Give the same flight as the spool numbers it."""
+        return msgspec.structs.replace(self, id=id_)
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+
+class Settlement(msgspec.Struct, frozen=True):
     """What became of one record: its place in Kafka, or the reason why it will never have one.
 
-    `topics` names all topics of its delivery, so that the spool can tell when the delivery is done.
+    `topics` names all topics of its delivery, so that the spool can tell when the delivery is done. `flight`
+    carried it. `answered` is what the delivery's sender was told so far, and when (seconds since the epoch).
     """
 
     number: int
@@ -99,10 +100,12 @@ class Settlement:
     offset: int | None = None
     reason: Reason | None = None
     detail: str | None = None
+    flight: int | None = None
+    answered: str | None = None
+    answered_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(msgspec.Struct, frozen=True):
     """A delivery that came to its end in a commit, and where its records are, by topic."""
 
     number: int
@@ -132,14 +135,15 @@ class Usage:
         return self.used >= self.max_size - self.reserve
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What today's rules say of a pending delivery that has no record left to publish."""
 
     number: int
     status: Status
     reason: Reason | None = None
     detail: str | None = None
+    answered: str | None = None
+    answered_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -261,12 +261,12 @@ async def test_a_lane_waits_for_its_next_record() -> None:
     assert await cursor.wait(30)
 
 
-def test_a_waiter_is_released_by_the_last_record() -> None:
+async def test_a_waiter_is_released_by_the_last_record() -> None:
     """Whoever waits for a delivery goes on when each of its records is in Kafka, or dead."""
     one = committed(1, ["a", "b"])
-    released: list[str] = []
-    one.wakers.append(lambda: released.append("now"))
+    released: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    one.waiting.append(released)
     one.place(Placed("a", 0, 0))
-    assert (released, one.acknowledged) == ([], False)
+    assert (released.done(), one.acknowledged) == (False, False)
     one.place(Placed("b", 0, 0))
-    assert (released, one.acknowledged) == (["now"], True)
+    assert (released.done(), one.acknowledged) == (True, True)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import structs
 
 from relay.core.errors import Reason, Unavailable
 from relay.core.model import Envelope, Status
@@ -299,7 +300,8 @@ async def test_memory_is_flat_with_a_hundred_thousand_pending(
         for first in range(1, 100_001, 10_000):
             delivery = deliver(body(first))
             entry = entry_of(delivery, pipeline.process(delivery))
-            store.commit([replace(entry, dedupe_id=str(n)) for n in range(first, first + 10_000)], (), time.time())
+            entries = [structs.replace(entry, dedupe_id=str(n)) for n in range(first, first + 10_000)]
+            store.commit(entries, (), time.time())
     async with process(tmp_path, kafka) as running:
         forwarder = running.forwarder
         await until(lambda: forwarder._surveyed == 100_000)

@@ -6,9 +6,9 @@ import asyncio
 import itertools
 from collections import deque
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from relay.core.model import Delivery, Record, Status

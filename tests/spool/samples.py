@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 NOW = 1_000_000.0
-TABLES = ("deliveries", "records", "flights", "ids")
+TABLES = ("deliveries", "bodies", "records", "flights", "ids")
 FLIGHT = Flight(0, "a", 2, "cluster", 4000, 1, 17, 12.5, ((1, b"key"), (2, b"")))
 
 

@@ -92,7 +92,7 @@ def test_another_version_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Unavailable) as caught:
         connect_writer(path)
     assert str(caught.value) == (
-        f"{path} has spool schema 2, this relay writes 1: run the version that wrote it until it is drained, "
+        f"{path} has spool schema {SCHEMA_VERSION + 1}, this relay writes {SCHEMA_VERSION}: run the version that wrote it until it is drained, "
         "or give this one another spool.path"
     )
     assert path.read_bytes() == before

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tracemalloc
 from contextlib import closing
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from relay.core.errors import Reason, Unavailable
 from relay.core.model import Placed, Status

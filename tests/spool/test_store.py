@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from relay.core.errors import Reason, Unavailable
 from relay.core.model import Status
@@ -55,7 +56,7 @@ def test_a_delivery_is_published_with_its_last_record(path: Path) -> None:
     with opened(path) as store:
         assert settle(store, published(1, "b", BOTH)) == [PUBLISHED]
         assert store.pending == 0
-    assert dump(path)["records"] == [(1, "a", 0, 101, None, None), (1, "b", 0, 101, None, None)]
+    assert dump(path)["records"] == [(1, "a", 0, 101, None, None, None), (1, "b", 0, 101, None, None, None)]
     assert look(path, "SELECT status, reason, settled_at FROM deliveries") == [("published", None, NOW)]
 
 
@@ -169,7 +170,7 @@ def test_a_commit_that_raises_changes_nothing(path: Path, fault: str) -> None:
         with pytest.raises(error):
             store.commit([entry("2"), entry("3", status=Status.DEAD)], [Journal((published(1),)), journal], NOW)
         assert (dump(path), remembered(store)) == before
-        good = replace(journal, flights=(FLIGHT,))
+        good = dataclasses.replace(journal, flights=(FLIGHT,))
         [answer], [journalled] = store.commit([entry("2")], [good], NOW)
         assert answer == Appended(2, Status.PENDING, None, None)
         assert ([flight.id for flight in journalled.flights], [done.number for done in journalled.done]) == ([2], [1])
