@@ -26,9 +26,7 @@ def tell(metrics: Metrics, done: Done, committed: Committed) -> None:
         "id": committed.event_id,
         "type": committed.type,
         "routes": committed.routes,
-        "records": [
-            {"topic": placed.topic, "partition": placed.partition, "offset": placed.offset} for placed in done.records
-        ],
+        "records": done.records,
         "answered": committed.answered,
         "duration_ms": round((time.time() - committed.received_at) * 1000, 3),
     }

@@ -7,7 +7,10 @@ declares hidden), and a text is cut, so that no sender decides how long a line i
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
+
+from relay.core.model import Placed
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, WrappedLogger
@@ -25,28 +28,38 @@ def redact(_logger: WrappedLogger, _level: str, event: EventDict) -> EventDict:
     """Make every field safe, in place; a structlog processor, to stand after the one that writes tracebacks."""
     for name, value in event.items():
         kind = type(value)
-        if name.lower() in MASKED:
-            event[name] = MASK
-        elif kind is str:
+        if kind is str:
             if len(value) > MAX_TEXT:
                 event[name] = value[-MAX_TRACEBACK:] if name == "exception" else _cut(value)
-        elif kind not in PLAIN:
+        elif kind not in PLAIN and not (kind is tuple and _is_own(value)):
             event[name] = safe(value)
+    if not MASKED.isdisjoint(map(str.lower, event)):
+        event.update({name: MASK for name in event if name.lower() in MASKED})
     return event
+
+
+def _is_own(values: tuple[object, ...]) -> bool:
+    """Tell whether all are the names of rules or places of records, which are the relay's own and short."""
+    short = len(values) <= MAX_ITEMS
+    return short and all(type(one) is Placed or (type(one) is str and len(one) <= MAX_TEXT) for one in values)
 
 
 def safe(value: object, depth: int = 0) -> object:
     """Give the value as texts, numbers, truths, lists and mappings of bounded size, with secrets masked."""
-    if type(value) is str:
-        return _cut(value)
+    # The types themselves first, which is nearly always enough and much quicker than asking for their kinds.
+    kind = type(value)
+    if kind is str:
+        return value if len(value) <= MAX_TEXT else _cut(value)  # type: ignore[arg-type]
+    if kind in PLAIN:
+        return value
     match value:
         case None | bool() | int() | float():
             return value
         case dict() if depth < MAX_DEPTH:
-            some = [(_cut(str(name)), item) for name, item in list(value.items())[:MAX_ITEMS]]
+            some = [(_cut(str(name)), item) for name, item in islice(value.items(), MAX_ITEMS)]
             return {name: MASK if name.lower() in MASKED else safe(item, depth + 1) for name, item in some}
         case list() | tuple() | set() | frozenset() if depth < MAX_DEPTH:
-            return [safe(item, depth + 1) for item in list(value)[:MAX_ITEMS]]
+            return [safe(item, depth + 1) for item in islice(value, MAX_ITEMS)]
         case _:
             return _cut(_text(value))
 

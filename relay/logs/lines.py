@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import json
+import time
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
 
+from relay.core.model import Placed
+
 if TYPE_CHECKING:
     from structlog.typing import EventDict, WrappedLogger
 
 _encode = msgspec.json.Encoder().encode
+
+
+def stamp(_logger: WrappedLogger, _level: str, event: EventDict) -> EventDict:
+    """Add the time: ISO 8601 in UTC, to the microsecond. The text of a second is made once."""
+    seconds, fraction = divmod(time.time_ns() // 1000, 1_000_000)
+    event["timestamp"] = f"{_second(seconds)}.{fraction:06d}Z"
+    return event
+
+
+@lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 def as_json(_logger: WrappedLogger, _level: str, event: EventDict) -> bytes:
@@ -44,7 +60,9 @@ class Columns:
 def _visible(value: object) -> object:
     if isinstance(value, str):
         return _escaped(value)
-    if isinstance(value, list):
+    if isinstance(value, Placed):
+        return f"{value.topic}/{value.partition}@{value.offset}"
+    if isinstance(value, list | tuple):
         return [_visible(item) for item in value]
     if isinstance(value, dict):
         return {_visible(name): _visible(item) for name, item in value.items()}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 import structlog
 
 from relay.logs import libraries
 from relay.logs.fields import redact
-from relay.logs.lines import Columns, as_json
+from relay.logs.lines import Columns, as_json, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +30,7 @@ class Lines:
     def __init__(self, stream: BinaryIO) -> None:
         """Write to a stream that is buffered, so that a line of any thread goes out whole."""
         self._stream = stream
+        self._flushing = False
 
     def __call__(self, *_names: object) -> Lines:
         """Give itself: structlog asks for a logger by calling."""
@@ -35,14 +38,36 @@ class Lines:
 
     def msg(self, line: bytes) -> None:
         """Write one line at once."""
-        try:
-            self._stream.write(line + b"\n")
-            self._stream.flush()
-        except (OSError, ValueError):
-            # Nobody reads any more, the disk is full, or the stream is closed: there is nowhere left to say so.
-            return
+        self._write(line)
+        self.flush()
 
-    debug = info = warning = error = critical = exception = msg
+    def soon(self, line: bytes) -> None:
+        """Write one line when the event loop of this thread has done what it does now, with all that come till then.
+
+        A system call for each line would cost as much as the line. Without a loop it is written at once.
+        """
+        self._write(line)
+        if not self._flushing:
+            try:
+                asyncio.get_running_loop().call_soon(self.flush)
+            except RuntimeError:
+                self.flush()
+            else:
+                self._flushing = True
+
+    def flush(self) -> None:
+        """Write what waits."""
+        self._flushing = False
+        # Nobody may read any more, the disk be full, or the stream be closed: there is nowhere left to say so.
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def _write(self, line: bytes) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.write(line + b"\n")
+
+    debug = info = soon
+    warning = error = critical = exception = msg
 
 
 def configure(level: str, form: str, stream: BinaryIO, environ: Mapping[str, str]) -> None:
@@ -57,7 +82,7 @@ def configure(level: str, form: str, stream: BinaryIO, environ: Mapping[str, str
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            stamp,
             structlog.processors.format_exc_info,
             redact,
             Columns(colors=terminal and not environ.get("NO_COLOR")) if columns else as_json,

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import apsw
 import structlog
 
 from relay.spool.file import connect_keeper
+from relay.spool.thread import Thread
 
 if TYPE_CHECKING:
+    import asyncio
     from pathlib import Path
 
 log = structlog.get_logger()
@@ -26,19 +26,18 @@ class Keeper:
     def __init__(self, path: Path) -> None:
         """Name the file; `open` opens it."""
         self._path = path
-        self._thread = ThreadPoolExecutor(1, "spool-keeper")
+        self._thread = Thread("spool-keeper")
         self._under_way: asyncio.Future[None] | None = None
         self._bound = LOG_FRAMES_MAX
 
     async def open(self) -> None:
         """Open a connection of its own. Raises `apsw.Error`."""
-        loop = asyncio.get_running_loop()
-        self._connection = await loop.run_in_executor(self._thread, connect_keeper, self._path)
+        self._connection = await self._thread.do(lambda: connect_keeper(self._path))
 
     async def close(self) -> None:
         """Finish what is under way, and close the connection."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
-        self._thread.shutdown()
+        await self._thread.do(self._connection.close)
+        self._thread.close()
 
     async def overrun(self, frames: int) -> bool:
         """Start a checkpoint when the log has grown to it; True when it grows faster than can be copied.
@@ -46,7 +45,7 @@ class Keeper:
         When True no checkpoint is under way any more, since it would refuse the one that must follow.
         """
         if frames > CHECKPOINT_FRAMES and (self._under_way is None or self._under_way.done()):
-            self._under_way = asyncio.get_running_loop().run_in_executor(self._thread, self._checkpoint)
+            self._under_way = self._thread.do(self._checkpoint)
         if frames <= LOG_FRAMES_MAX:
             self._bound = LOG_FRAMES_MAX
         if frames <= self._bound or self._under_way is None:

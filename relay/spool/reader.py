@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 import msgspec
+from msgspec.structs import replace
 
 from relay.core.errors import Reason, Unavailable
 from relay.core.model import Delivery, Placed, Status
@@ -91,7 +92,7 @@ class Reader:
             found = rows(self._connection, f"SELECT {FLIGHT} FROM flights ORDER BY id")  # noqa: S608 - constant
         except apsw.Error as error:
             raise _unreadable(error) from error
-        return [Flight(*row[:8], items=_items.decode(row[8])) for row in found]
+        return [replace(Flight(*row), items=_items.decode(row[8])) for row in found]
 
     def close(self) -> None:
         """Close the file."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,6 +16,7 @@ from relay.spool.group import Group
 from relay.spool.keeper import Keeper
 from relay.spool.reader import Reader
 from relay.spool.store import Store
+from relay.spool.thread import Thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -52,10 +52,9 @@ class Spool:
         self._metrics = metrics
         self._waiting = Group()
         self._committing: asyncio.Task[None] | None = None
-        self._writing = 0  # jobs in the writer's thread, done or waiting to be
         self._tending: asyncio.Task[None] | None = None
-        self._writer = ThreadPoolExecutor(1, "spool-writer")
-        self._reading = ThreadPoolExecutor(1, "spool-reader")
+        self._writer = Thread("spool-writer")
+        self._reading = Thread("spool-reader")
         self._keeper = Keeper(path)
         # Seconds since the epoch: when the oldest id remembered was accepted (a minute old), and when the oldest
         # pending delivery came in (a second old); None without any.
@@ -69,8 +68,8 @@ class Spool:
         """Take the lock, open the file and read the ids remembered. Raises `Unavailable`."""
         self._lock = Lock(self._path)
         try:
-            self._store = await self._in(self._writer, self._open_store)
-            self._reader = await self._in(self._reading, lambda: Reader(self._path))
+            self._store = await self._writer.do(self._open_store)
+            self._reader = await self._reading.do(lambda: Reader(self._path))
             await self._keeper.open()
         except BaseException:
             self._lock.close()
@@ -85,11 +84,11 @@ class Spool:
             self._tending.cancel()
         while self._committing:
             await asyncio.wait([self._committing])
-        await self._in(self._reading, self._reader.close)
+        await self._reading.do(self._reader.close)
         await self._keeper.close()
-        await self._in(self._writer, self._close_store)
-        for executor in (self._writer, self._reading):
-            executor.shutdown()
+        await self._writer.do(self._close_store)
+        for thread in (self._writer, self._reading):
+            thread.close()
         self._lock.close()
 
     @property
@@ -131,19 +130,19 @@ class Spool:
 
     async def page(self, after: int, until: int) -> list[Stored]:
         """Read pending deliveries numbered in (`after`, `until`], in order, a bounded piece at a time."""
-        return await self._in(self._reading, lambda: self._reader.page(after, until))
+        return await self._reading.do(lambda: self._reader.page(after, until))
 
     async def load(self, numbers: Iterable[int]) -> dict[int, Stored]:
         """Read deliveries by number; one that is not there is left out."""
-        return await self._in(self._reading, lambda: self._reader.load(numbers))
+        return await self._reading.do(lambda: self._reader.load(numbers))
 
     async def fact(self, number: int) -> Fact | None:
         """Read what became of a delivery; None when its row was swept."""
-        return await self._in(self._reading, lambda: self._reader.fact(number))
+        return await self._reading.do(lambda: self._reader.fact(number))
 
     async def flights(self) -> list[Flight]:
         """Read all flights, in the order in which they were journalled."""
-        return await self._in(self._reading, self._reader.flights)
+        return await self._reading.do(self._reader.flights)
 
     def _open_store(self) -> Store:
         try:
@@ -189,10 +188,10 @@ class Spool:
         self, entries: list[Entry], journals: list[Journal]
     ) -> tuple[list[Appended | Unavailable], list[Journalled]]:
         """Write in one commit: here what is done in memory, in the writer's thread what may wait for the disk."""
-        if self._writing or not self._store.is_warm(entries, journals) or not self._store.begin():
-            return await self._in(self._writer, lambda: self._write_all(entries, journals))
+        if self._writer.jobs or not self._store.is_warm(entries, journals) or not self._store.begin():
+            return await self._writer.do(lambda: self._write_all(entries, journals))
         answers = self._store.prepare(entries, journals, time.time())
-        await self._in(self._writer, self._store.sync)
+        await self._writer.do(self._store.sync)
         self._store.adopt()
         return answers
 
@@ -206,7 +205,7 @@ class Spool:
     async def _bound_log(self) -> None:
         if await self._keeper.overrun(self._store.log_frames):
             try:
-                await self._in(self._writer, self._store.bound_log)
+                await self._writer.do(self._store.bound_log)
             except Unavailable as error:
                 self._fail(error)
 
@@ -219,21 +218,21 @@ class Spool:
             self._refused.clear()
             try:
                 if self.fault:
-                    await self._in(self._writer, self._reopen)
+                    await self._writer.do(self._reopen)
                     self.fault = None
                     log.info("spool.opened", path=str(self._path), pending=self.pending, bytes=self.usage.used)
                 elif (self.usage.short and self._sweepable) or time.monotonic() - tended_at > SWEEP_INTERVAL:
                     tended_at = time.monotonic()
                     await self._sweep()
-                    self.horizon_since = await self._in(self._writer, self._store.read_horizon_since)
-                self.pending_since = await self._in(self._reading, self._reader.pending_since)
+                    self.horizon_since = await self._writer.do(self._store.read_horizon_since)
+                self.pending_since = await self._reading.do(self._reader.pending_since)
             except Exception as error:  # noqa: BLE001 - tending never ends, or the disk would be asked no more
                 self._fail(error)
 
     async def _sweep(self) -> None:
         self._sweepable = False
         total = 0
-        while gone := await self._in(self._writer, lambda: self._store.sweep(time.time() - self._retention)):
+        while gone := await self._writer.do(lambda: self._store.sweep(time.time() - self._retention)):
             total += gone
         if total:
             log.info("spool.swept", deliveries=total, bytes=self.usage.used)
@@ -256,13 +255,3 @@ class Spool:
             log.error("spool.failed", path=str(self._path), error=str(fate))
         self.fault = str(fate)
         return fate
-
-    def _in(self, executor: ThreadPoolExecutor, work: Callable[[], T]) -> asyncio.Future[T]:
-        future = asyncio.get_running_loop().run_in_executor(executor, work)
-        if executor is self._writer:
-            self._writing += 1
-            future.add_done_callback(self._written)
-        return future
-
-    def _written(self, _: object) -> None:
-        self._writing -= 1
