@@ -95,4 +95,4 @@ async def test_the_outcome_names_every_record_also_after_a_restart(tmp_path: Pat
             await until(lambda: running.spool.pending == 0)
     lines = [line for line in told if line["event"] == "delivery.published"]
     topics = ["ops.provisioning-failed", "syskit.ProvisioningFailed"]
-    assert [[record["topic"] for record in line["records"]] for line in lines] == [topics] * 3
+    assert [[record.topic for record in line["records"]] for line in lines] == [topics] * 3

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from typing import TYPE_CHECKING, NoReturn
 
-from aiohttp import web, web_protocol
+from aiohttp import web_protocol
 from structlog.testing import capture_logs
 
 from relay.config import Listen
 from relay.ingest import Headers, Ingest
 from relay.metrics import Metrics
 from relay.server import Listener
-from relay.server.connection import MAX_HEADERS, MAX_LINE, Connection, Server
+from relay.server.answer import unreadable
+from relay.server.connection import MAX_HEADERS, MAX_LINE, PRIVATE, Connection, Server
 from tests.core.samples import SOURCE
 from tests.running import event, request, signed
 from tests.wire import Answer, Wire
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     import pytest
 
     from relay.core.model import Source
+    from relay.server.answer import Answer as AnswerOfOurs
+    from relay.server.connection import Request
 
 
 class Faulty(Ingest):
@@ -45,7 +49,7 @@ async def test_the_settings_of_aiohttp_are_in_force(monkeypatch: pytest.MonkeyPa
         return parser(*arguments, **settings)
 
     monkeypatch.setattr(web_protocol, "HttpRequestParser", recorded)
-    server = Server(_unused, header_timeout=3.0, idle_timeout=7.0, refuse=lambda status: web.Response(status=status))
+    server = Server(_unused, header_timeout=3.0, idle_timeout=7.0, refuse=unreadable)
     connection = server()
     expected = {
         "auto_decompress": False,
@@ -58,6 +62,14 @@ async def test_the_settings_of_aiohttp_are_in_force(monkeypatch: pytest.MonkeyPa
     assert connection.keepalive_timeout == 7.0
     assert connection.access_logger is None
     assert server.handler_cancellation is False
+
+
+async def test_what_is_used_of_aiohttp_is_there() -> None:
+    """The private attributes that the connection relies on exist in the installed aiohttp, on the parser too."""
+    connection = Server(_unused, header_timeout=3.0, idle_timeout=7.0, refuse=unreadable)()
+    assert [name for name in PRIVATE if not hasattr(connection, name)] == []
+    assert callable(connection._parser.message_consumed)  # type: ignore[union-attr]
+    assert list(inspect.signature(web_protocol.RequestHandler.start).parameters) == ["self"]
 
 
 async def test_a_fault_of_ours_is_answered_503() -> None:
@@ -84,5 +96,5 @@ async def _ask(port: int) -> Answer:
     return await asyncio.to_thread(ask)
 
 
-async def _unused(request: web.BaseRequest) -> web.Response:
+async def _unused(request: Request) -> AnswerOfOurs:
     raise AssertionError

@@ -15,6 +15,7 @@ import pytest
 
 from relay.core.errors import Unavailable
 from relay.spool.file import SCHEMA_VERSION, Lock, connect_writer
+from relay.spool.reader import Reader
 from tests.spool.samples import alter, append, entry, look, opened
 
 if TYPE_CHECKING:
@@ -92,10 +93,59 @@ def test_another_version_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Unavailable) as caught:
         connect_writer(path)
     assert str(caught.value) == (
-        f"{path} has spool schema {SCHEMA_VERSION + 1}, this relay writes {SCHEMA_VERSION}: run the version that wrote it until it is drained, "
+        f"{path} has spool schema {SCHEMA_VERSION + 1}, this relay writes {SCHEMA_VERSION}: "
+        "run the version that wrote it until it is drained, "
         "or give this one another spool.path"
     )
     assert path.read_bytes() == before
+
+
+VERSION_1 = """
+CREATE TABLE deliveries (
+  number INTEGER PRIMARY KEY, source TEXT NOT NULL, event_id TEXT NOT NULL, type TEXT,
+  received_at REAL NOT NULL, key_id TEXT NOT NULL, signature TEXT NOT NULL, traceparent TEXT,
+  status TEXT NOT NULL, reason TEXT, detail TEXT, settled_at REAL, owed INTEGER NOT NULL, body BLOB
+);
+CREATE INDEX kept ON deliveries (status, number, owed) WHERE status IN ('pending', 'dead');
+CREATE TABLE records (
+  number INTEGER NOT NULL, topic TEXT NOT NULL, partition INTEGER, "offset" INTEGER, reason TEXT, detail TEXT,
+  PRIMARY KEY (number, topic)
+) WITHOUT ROWID;
+CREATE TABLE flights (
+  id INTEGER PRIMARY KEY, topic TEXT NOT NULL, partition INTEGER NOT NULL, cluster TEXT NOT NULL,
+  producer_id INTEGER NOT NULL, producer_epoch INTEGER NOT NULL, base_sequence INTEGER NOT NULL,
+  sent_at REAL NOT NULL, items BLOB NOT NULL
+);
+CREATE TABLE ids (
+  number INTEGER PRIMARY KEY, digest BLOB NOT NULL, fingerprint BLOB NOT NULL, accepted_at REAL NOT NULL
+);
+INSERT INTO deliveries VALUES
+  (1, 'contoso', 'a', 'T', 12.5, 'key-1', 'c2ln', NULL, 'published', NULL, NULL, 13, 0, x'01'),
+  (2, 'contoso', 'b', 'T', 12.5, 'key-1', 'c2ln', NULL, 'pending', NULL, NULL, NULL, 9, x'ff00');
+INSERT INTO records VALUES (1, 't', 0, 7, NULL, NULL);
+INSERT INTO ids VALUES (1, x'01', x'01', 12.5), (2, x'02', x'02', 12.5);
+PRAGMA application_id = 1380273241;
+PRAGMA user_version = 1;
+"""
+
+
+def test_the_version_before_is_brought_up(path: Path) -> None:
+    """A spool of the version before keeps all that it held, and goes on as one of this version."""
+    path.parent.mkdir()
+    alter(path, VERSION_1)
+    with opened(path) as store:
+        assert (store.pending, store.last_number) == (1, 2)
+        append(store, entry("c"))
+    assert look(path, "SELECT number, body FROM bodies ORDER BY number")[:2] == [(1, b"\x01"), (2, b"\xff\x00")]
+    assert look(path, "SELECT number, status, answered, repeats FROM deliveries") == [
+        (1, "published", None, 0),
+        (2, "pending", None, 0),
+        (3, "pending", None, 0),
+    ]
+    assert look(path, 'SELECT topic, "offset", flight FROM records') == [("t", 7, None)]
+    assert look(path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
+    with closing(Reader(path)) as reader:
+        assert [stored.delivery.body for stored in reader.page(0, 2)] == [b"\xff\x00"]
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import closing
 from typing import TYPE_CHECKING
 
+import apsw
 import pytest
 from msgspec.structs import replace
 
 from relay.core.errors import Reason, Unavailable
 from relay.core.model import Status
 from relay.spool import Appended, Journal, Verdict
+from relay.spool.store import WARM
 from tests.spool.samples import (
     FLIGHT,
     MIB,
@@ -231,3 +234,46 @@ def test_the_horizon_has_an_age(path: Path) -> None:
         store.close()
         with pytest.raises(Unavailable):
             store.read_horizon_since()
+
+
+def test_what_a_sender_was_told_is_kept(path: Path) -> None:
+    """The answer stands with the settlement, the flight with the record; what was dead on arrival was told so."""
+    told = replace(published(1), flight=7, answered="stored", answered_at=NOW + 2)
+    with opened(path) as store:
+        append(store, entry("1"), entry("2", status=Status.DEAD), entry("3"))
+        settle(store, told)
+    assert look(path, "SELECT number, answered, answered_at FROM deliveries") == [
+        (1, "stored", NOW + 2),
+        (2, "dead", NOW),
+        (3, None, None),
+    ]
+    assert look(path, "SELECT number, flight FROM records") == [(1, 7)]
+
+
+def test_repeats_are_counted(path: Path) -> None:
+    """Each repeat counts at the first one, in one commit with it or later, and the last time is kept."""
+    with opened(path) as store:
+        append(store, entry("1"), entry("1"), entry("2"))
+        store.commit([entry("1")], (), NOW + 5)
+    assert look(path, "SELECT number, repeats, repeated_at FROM deliveries") == [(1, 2, NOW + 5), (2, 0, None)]
+
+
+def test_what_is_warm_is_said_honestly(path: Path) -> None:
+    """What was appended lately is in memory; what may repeat, is old, or is a verdict may have to be read."""
+    with opened(path, remembered=2 * WARM) as store:
+        append(store, *(entry(str(number)) for number in range(WARM + 1)))
+        assert store.is_warm([entry("new")], [Journal((published(2),))])
+        assert not store.is_warm([entry("5")], ())
+        assert not store.is_warm((), [Journal((published(1),))])
+        assert not store.is_warm((), [Journal(verdicts=(Verdict(WARM, Status.DROPPED),))])
+
+
+def test_a_transaction_begins_without_waiting(path: Path) -> None:
+    """While another process writes, a transaction does not begin here, and nobody waits for it."""
+    with opened(path) as store, closing(apsw.Connection(str(path))) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert not store.begin()
+        other.execute("ROLLBACK")
+        assert store.begin()
+        store.commit([entry("1")], (), NOW)
+    assert look(path, "SELECT number FROM deliveries") == [(1,)]
