@@ -47,13 +47,13 @@ class Course:
 
     def mark(self) -> Mark:
         """Note where the counts stand, before a load."""
-        return Mark(self.ledger(), self.topic.count() if self.topic else 0, self.contender.cpu)
+        return Mark(self.ledger(), self.records(), self.contender.cpu)
 
-    def settle(self, mark: Mark, *, answers: int, under_way: int = 0, refused: int = 0) -> Cost:
+    def settle(self, mark: Mark, *, answers: int, under_way: int = 0, refused: range = range(1)) -> Cost:
         """Wait until all that was accepted is published; give what it took since the mark.
 
         Raises `RuntimeError` unless there is a record for each of `answers` (which said 2xx), and at most
-        `under_way` more, the relay's own count adds up, and it refused as many as `refused`.
+        `under_way` more, the relay's own count adds up, and it refused one of the numbers `refused`.
         """
         if self.topic is None:
             return Cost(answers, self.contender.cpu - mark.cpu, 0.0)
@@ -63,6 +63,10 @@ class Course:
             raise RuntimeError(f"{self.contender.name}: {answers} answers, but {published} records")
         return Cost(published, cpu, self._check(mark.ledger, published, refused))
 
+    def records(self) -> int:
+        """Count the records of its topic."""
+        return self.topic.count() if self.topic else 0
+
     def ledger(self) -> Ledger | None:
         """Read the relay's own count; the others have none."""
         port = self.contender.ports.admin_port
@@ -71,18 +75,15 @@ class Course:
     def _wait_until_quiet(self) -> int:
         """Wait until nothing is pending and no more records come; give the number of records."""
         deadline = time.monotonic() + PATIENCE
-        count = self._records()
+        count = self.records()
         while time.monotonic() < deadline:
             time.sleep(LOOK)
-            last, count, now = count, self._records(), self.ledger()
+            last, count, now = count, self.records(), self.ledger()
             if count == last and not (now and now.pending):
                 return count
         raise RuntimeError(f"{self.contender.name}: deliveries are still under way after {PATIENCE:g} s")
 
-    def _records(self) -> int:
-        return self.topic.count() if self.topic else 0
-
-    def _check(self, before: Ledger | None, published: int, refused: int) -> float:
+    def _check(self, before: Ledger | None, published: int, refused: range) -> float:
         """Compare the relay's count with the topic's; give the share of answers that said `stored`."""
         now = self.ledger()
         if not (now and before):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bench.stage import Stage
 
 COUNTS = (1, 10, 100, 1000)
-SECONDS = 4
+SECONDS = 3
 FIGURES: tuple[Figure[Lap], ...] = (
     Figure("deliveries a second", lambda one: one.rate),
     Figure("CPU us a delivery", lambda one: one.cpu * 1e6),

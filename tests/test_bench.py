@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import random
@@ -10,11 +11,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench import deliveries, ledger, rules, table, volley
+from bench import backlog, deliveries, ledger, rules, table, volley
 from bench.table import Figure, Goal
 from relay.config import load
 from relay.core.pipeline import process
 from relay.core.signature import authenticate
+from relay.metrics import Metrics
+from relay.spool import Spool, Stored
 
 CONFIG = Path(__file__).parents[1] / "bench" / "relay.yaml"
 VARIABLES = {
@@ -88,8 +91,9 @@ def test_a_ledger_tells_what_does_not_add_up(now: ledger.Ledger) -> None:
 def test_a_ledger_takes_as_many_refusals_as_the_load_saw() -> None:
     """Under overload what was refused is expected, and only that."""
     start = ledger.Ledger(5, 5, 0, 1, {})
-    assert ledger.Ledger(9, 9, 0, 4, {}).differs_from(start, 3) is None
-    assert ledger.Ledger(9, 9, 0, 4, {}).differs_from(start, 2)
+    assert ledger.Ledger(9, 9, 0, 4, {}).differs_from(start, range(3, 5)) is None
+    assert ledger.Ledger(9, 9, 0, 4, {}).differs_from(start, range(3))
+    assert ledger.Ledger(9, 9, 0, 4, {}).differs_from(start, range(4, 9))
 
 
 def test_a_ratio_is_taken_within_its_round() -> None:
@@ -122,7 +126,8 @@ def test_a_percentile_is_one_of_the_values() -> None:
     assert volley.percentile([7.0], 0.001) == 7
 
 
-RESULTS = b"""{"seq":1,"code":429,"timestamp":"2026-11-24T21:00:01.5Z","latency":2000000,"headers":{"Retry-After":["1"]}}
+RESULTS = b"""
+{"seq":1,"code":429,"timestamp":"2026-11-24T21:00:01.5Z","latency":2000000,"headers":{"Retry-After":["1"]}}
 {"seq":0,"code":202,"timestamp":"2026-11-24T21:00:01Z","latency":4000000,"error":"","body":null,"headers":{}}
 {"seq":2,"code":0,"timestamp":"2026-11-24T21:00:02.1Z","latency":1000,"error":"EOF","body":null,"headers":null}
 """
@@ -130,7 +135,7 @@ RESULTS = b"""{"seq":1,"code":429,"timestamp":"2026-11-24T21:00:01.5Z","latency"
 
 def test_a_volley_counts_and_times_what_vegeta_tells() -> None:
     """Each request is accepted, refused or broken; the rate and the lateness are those of what was really sent."""
-    fired = volley.Volley(volley.parse(RESULTS), asked=2)
+    fired = volley.Volley(volley.parse(RESULTS.strip()), asked=2)
     assert (len(fired.accepted), len(fired.refused), fired.broken) == (1, 1, 1)
     assert volley.latency(fired.accepted, 1) == pytest.approx(0.004)
     assert fired.sent == pytest.approx(2 / 1.1)
@@ -165,3 +170,26 @@ def test_with_many_rules_the_last_one_matches(tmp_path: Path) -> None:
         processed = process(delivery, source, config.routes, config.envelope)
         assert processed.routes == ("all",)
         assert [record.topic for record in processed.records] == ["bench.relay"]
+
+
+def test_a_backlog_is_pending_signed_and_read_by_the_relay(tmp_path: Path) -> None:
+    """What is written before a start is what a relay would have stored: each pending once, as it was signed."""
+    variables = {**VARIABLES, "BENCH_FOLDER": str(tmp_path)}
+    backlog.write(CONFIG, variables, 30)
+    config = load(CONFIG, variables)
+    (source,) = config.sources
+    metrics = Metrics(sources=(), types=(), dropping=(), topics=(), version="1")
+
+    async def read() -> tuple[int, list[Stored]]:
+        settings = config.spool
+        async with Spool(
+            settings.path, max_size=settings.max_size, retention=settings.retention, remembered=100, metrics=metrics
+        ) as spool:
+            return spool.horizon[0], await spool.page(0, 100)
+
+    remembered, page = asyncio.run(read())
+    assert (remembered, len(page)) == (30, 30)
+    for stored in page:
+        delivery = stored.delivery
+        authenticate(source, [delivery.signature], delivery.body, algorithms=[], received_at=0.0, traceparent=None)
+    assert len({stored.delivery.body for stored in page}) == 30
