@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import tempfile
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from confluent_kafka import KafkaException
 
 from bench import drain, latency, load, machine, memory, overload, rules, throughput, volley
 from bench.stage import Pace, Stage, say
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from bench.table import Goal
 
 FOLDER = Path("build")
+# The broker that is frozen for a while is to go on where it was, and not to be taken for lost by its own controller.
+PATIENT = {"broker.session.timeout.ms": "600000"}
+FAULTS = (RuntimeError, OSError, subprocess.SubprocessError, KafkaException)
 PARTS: Mapping[str, Callable[[Stage, list[Goal]], Iterator[str]]] = {
     "throughput": throughput.measure,
     "latency": latency.measure,
@@ -70,7 +75,7 @@ def _run(stack: ExitStack, only: list[str], pace: Pace) -> list[str]:
     """Start Kafka, run the parts and print each when it is over, then what was to be reached; give those void."""
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=FOLDER)))
     say("starting Kafka")
-    stage = Stage(folder, stack.enter_context(Cluster()), pace)
+    stage = Stage(folder, stack.enter_context(Cluster(config=PATIENT)), pace)
     goals: list[Goal] = []
     void: list[str] = []
     for name in only:
@@ -79,7 +84,7 @@ def _run(stack: ExitStack, only: list[str], pace: Pace) -> list[str]:
         try:
             for line in PARTS[name](stage, goals):
                 print(line, flush=True)
-        except RuntimeError as error:  # what the others measure is as good as without it
+        except FAULTS as error:  # what the others measure is as good as without it
             void.append(name)
             print(f"Void: {error}")
         print(flush=True)

@@ -61,7 +61,7 @@ def _rounds(stage: Stage) -> dict[str, list[Times]]:
         courses = [stage.start(stack, kind) for kind in ("bare", "plain", "relay")]
         times: dict[str, list[Times]] = {course.contender.name: [] for course in courses}
         for course in courses:
-            _volley(stage, course, WARM_UP)
+            _volley(stage, course, WARM_UP, kept=0)
         for number in range(stage.pace.rounds):
             for course in courses:
                 one = _volley(stage, course, stage.pace.seconds)
@@ -72,14 +72,14 @@ def _rounds(stage: Stage) -> dict[str, list[Times]]:
     return times
 
 
-def _volley(stage: Stage, course: Course, seconds: int) -> Times:
+def _volley(stage: Stage, course: Course, seconds: int, kept: float = KEPT) -> Times:
     """Attack once. Raises `RuntimeError` when vegeta did not keep its rate, or an answer was not 202."""
     targets = stage.folder / "targets"
     deliveries.write_targets(targets, RATE * seconds, course.contender.ports.port)
     mark = course.mark()
     fired = volley.attack(targets, rate=RATE, seconds=seconds, workers=WORKERS)
     # Its last request may fall behind the end of its time.
-    if len(fired.answers) < KEPT * RATE * seconds or fired.sent < KEPT * RATE:
+    if len(fired.answers) < kept * RATE * seconds or fired.sent < kept * RATE:
         raise RuntimeError(f"vegeta sent {len(fired.answers)} requests, {fired.sent:.0f} a second, not {RATE}")
     if len(fired.accepted) != len(fired.answers):
         raise RuntimeError(f"{course.contender.name}: only {len(fired.accepted)} of {len(fired.answers)} were accepted")

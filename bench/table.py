@@ -23,17 +23,19 @@ class Figure(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A ratio (or figure) of the relay, and what it is to be."""
+    """A ratio (or figure) of the relay, and what it is to be; without a figure it could not be measured."""
 
     name: str
-    measured: float
+    measured: float | None
     bound: float
     at_least: bool = False
 
     def line(self) -> str:
         """Give a row of a table."""
-        met = self.measured >= self.bound if self.at_least else self.measured <= self.bound
         word = "at least" if self.at_least else "at most"
+        if self.measured is None:
+            return f"| {self.name} | {word} {self.bound:g} | void | no |"
+        met = self.measured >= self.bound if self.at_least else self.measured <= self.bound
         return f"| {self.name} | {word} {self.bound:g} | {self.measured:.2f} | {'yes' if met else 'no'} |"
 
 

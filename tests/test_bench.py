@@ -111,6 +111,7 @@ def test_a_ratio_is_taken_within_its_round() -> None:
         (Goal("CPU", 1.21, 1.2), "| CPU | at most 1.2 | 1.21 | no |"),
         (Goal("rate", 0.9, 0.9, at_least=True), "| rate | at least 0.9 | 0.90 | yes |"),
         (Goal("rate", 0.89, 0.9, at_least=True), "| rate | at least 0.9 | 0.89 | no |"),
+        (Goal("rate", None, 0.9), "| rate | at most 0.9 | void | no |"),
     ],
 )
 def test_a_goal_tells_whether_it_is_reached(goal: Goal, line: str) -> None:
