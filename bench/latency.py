@@ -21,6 +21,7 @@ RATE = 1000
 WARM_UP = 2  # seconds
 WORKERS = 2000  # two seconds of requests without an answer
 KEPT = 0.99  # the share of the rate that vegeta must have kept
+LATE = 0.02  # seconds; where 99 % of the requests did not leave within them, the machine was at something else
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +51,11 @@ def measure(stage: Stage, goals: list[Goal]) -> Iterator[str]:
     yield ""
     yield (
         f"{RATE:,} deliveries a second in open loop, {stage.pace.seconds * RATE:,} of each contender in a round. "
-        f"vegeta kept its rate; 99 % of its requests left at most {late * 1e3:.1f} ms late."
+        f"In the worst of them vegeta sent 99 % of its requests at most {late * 1e3:.1f} ms late."
     )
-    ratio = median(table.within(times["relay"], times["plain"], FIGURES[1].read))
-    goals.append(Goal(f"p99 at {RATE:,} a second, of the plain service's", ratio, 2))
+    pairs = zip(times["relay"], times["plain"], strict=True)
+    ratios = [ours.p99 / theirs.p99 for ours, theirs in pairs if max(ours.late, theirs.late) <= LATE]
+    goals.append(Goal(f"p99 at {RATE:,} a second, of the plain service's", median(ratios) if ratios else None, 2))
 
 
 def _rounds(stage: Stage) -> dict[str, list[Times]]:
