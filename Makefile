@@ -15,7 +15,7 @@ help:
 	@echo 'make demo    the relay with an embedded Kafka and signed sample deliveries, until Ctrl-C'
 	@echo 'make test    lint, types, and every test (those on real Kafka need Java 17 and Maven)'
 	@echo 'make kafka   a real Kafka broker on localhost:9092 (PORT=...), until Ctrl-C (Java 17 and Maven)'
-	@echo 'make bench   throughput and CPU per delivery, beside a plain service'
+	@echo 'make bench   what the relay takes and costs, beside a plain service (Go and wrk too)'
 	@echo 'make lock    write requirements/ anew from pyproject.toml, keeping versions that still fit'
 	@echo 'make clean   remove what the other targets made, but not data/'
 

@@ -13,14 +13,14 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-STARTING = 30.0
+STARTING = 60.0
 STOPPING = 40.0
-LOOK = 0.05  # seconds between two looks at its log
+LOOK = 0.01  # seconds between two looks at its log
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Ports(msgspec.Struct, frozen=True):
-    """Where it listens, as the line `<name>.started` of its log says."""
+    """Where it listens, as the line `<kind>.started` of its log says."""
 
     port: int
     admin_port: int = 0
@@ -37,6 +37,7 @@ class Contender:
         self._environment = {**os.environ, **environment}
         self._process: subprocess.Popen[bytes] | None = None
         self.ports = Ports(0)
+        self.began = 0.0  # when the process was started, of `time.monotonic`
 
     @property
     def cpu(self) -> float:
@@ -48,11 +49,22 @@ class Contender:
     @property
     def memory(self) -> int:
         """The bytes it has in memory."""
-        line = next(line for line in self._proc("status").splitlines() if line.startswith("VmRSS:"))
-        return int(line.split()[1]) * 1024
+        return self._status("VmRSS")
+
+    @property
+    def most_memory(self) -> int:
+        """The most bytes it ever had in memory."""
+        return self._status("VmHWM")
+
+    def kill(self) -> None:
+        """End it at once, with whatever it still has to do."""
+        self._running().kill()
+        self._running().wait()
+        self._process = None
 
     def __enter__(self) -> Self:
         with self._log.open("wb") as log:
+            self.began = time.monotonic()
             self._process = subprocess.Popen(self._command, env=self._environment, stdin=subprocess.DEVNULL, stderr=log)
         try:
             self.ports = self._wait_until_started()
@@ -76,7 +88,7 @@ class Contender:
         deadline = time.monotonic() + STARTING
         while self._running().poll() is None and time.monotonic() < deadline:
             for line in self._log.read_bytes().splitlines():
-                if f'"{self.name}.started"'.encode() in line:
+                if b'.started"' in line and b'"port"' in line:
                     return msgspec.json.decode(line, type=Ports)
             time.sleep(LOOK)
         raise RuntimeError(f"{self.name} did not start:\n{self._log.read_text(errors='replace')}")
@@ -85,6 +97,10 @@ class Contender:
         if self._process is None:
             raise RuntimeError(f"{self.name} does not run")
         return self._process
+
+    def _status(self, field: str) -> int:
+        line = next(line for line in self._proc("status").splitlines() if line.startswith(f"{field}:"))
+        return int(line.split()[1]) * 1024
 
     def _proc(self, file: str) -> str:
         return Path(f"/proc/{self._running().pid}/{file}").read_text(encoding="utf-8")

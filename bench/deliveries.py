@@ -12,7 +12,7 @@ from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 KEY = "a-key-for-the-benchmark-only"
@@ -35,10 +35,19 @@ _CONTENTS = {
 
 def write(path: Path, count: int) -> None:
     """Write `count` requests with fresh ids to a file, each after eight digits that give its length in bytes."""
+    requests = (render(body) for body in bodies(count))
+    _write(path, (b"%08d" % len(request) + request for request in requests))
+
+
+def write_targets(path: Path, count: int, port: int) -> None:
+    """Write `count` requests with fresh ids to a file, a line each, as vegeta reads them."""
+    url = f"http://127.0.0.1:{port}{PATH}"
+    _write(path, (target(body, url) for body in bodies(count)))
+
+
+def _write(path: Path, pieces: Iterable[bytes]) -> None:
     with path.open("wb") as file:
-        for body in bodies(count):
-            request = render(body)
-            file.write(b"%08d" % len(request) + request)
+        file.writelines(pieces)
         # To disk now, and not during the measurement, where it would be in the way of the spool.
         file.flush()
         os.fsync(file.fileno())
@@ -54,12 +63,23 @@ def bodies(count: int) -> Iterator[bytes]:
 
 def render(body: bytes) -> bytes:
     """Give the whole HTTP request, signed."""
-    signature = base64.b64encode(hmac.digest(KEY.encode(), body, hashlib.sha256)).decode()
     head = (
         f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-        f"Signature: {signature}\r\nAlgorithm: HMACSHA256\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Signature: {sign(body)}\r\nAlgorithm: HMACSHA256\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
+
+
+def target(body: bytes, url: str) -> bytes:
+    """Give the request, signed, as a line of JSON."""
+    encoded = base64.b64encode(body).decode()
+    header = f'{{"Content-Type":["application/json"],"Signature":["{sign(body)}"],"Algorithm":["HMACSHA256"]}}'
+    return f'{{"method":"POST","url":"{url}","body":"{encoded}","header":{header}}}\n'.encode()
+
+
+def sign(body: bytes) -> str:
+    """Sign a body as Syskit Point does."""
+    return base64.b64encode(hmac.digest(KEY.encode(), body, hashlib.sha256)).decode()
 
 
 def _guid() -> str:

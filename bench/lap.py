@@ -1,21 +1,22 @@
-"""Lap: one contender under load for some seconds, and what it cost."""
+"""Lap: one contender under a closed loop for some seconds, and what it cost."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench import ledger, load
+from bench import deliveries, load
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from bench.contender import Contender
-    from bench.topic import Topic
+    from bench.course import Course
 
-PATIENCE = 60.0  # seconds for what is under way when the load ends
-LOOK = 0.2  # seconds between two looks whether it has ended
+WARM_UP = 3  # seconds
+# Deliveries a second to have ready: this many at least, twice the best so far when that is more. A lap that uses
+# up its deliveries is void, and on a machine that others use the warm-up may have been the slowest of all.
+READY = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,51 +32,23 @@ class Lap:
     stored: float
 
 
-@dataclass(frozen=True, slots=True)
-class Course:
-    """One contender and its topic; laps are run on it."""
+def run(course: Course, file: Path, *, seconds: int, connections: int) -> Lap:
+    """Put a contender under load, wait until all it accepted is published, and divide what that took.
 
-    contender: Contender
-    topic: Topic
+    Raises `RuntimeError` when an answer was not 2xx, or a count does not add up.
+    """
+    mark = course.mark()
+    answered = load.post(course.contender.ports.port, file, seconds=seconds, connections=connections)
+    cost = course.settle(mark, answers=answered.answers, under_way=connections)
+    return Lap(answered.rate, cost.cpu / cost.records, course.contender.memory, cost.stored)
 
-    def lap(self, deliveries: Path, *, seconds: int, connections: int) -> Lap:
-        """Put the contender under load, wait until all it accepted is published, and divide what that took.
 
-        Raises `RuntimeError` when an answer was not 2xx, a record is missing or too many, or the relay's own
-        count of its deliveries does not add up.
-        """
-        before, records, cpu = self._ledger(), self.topic.count(), self.contender.cpu
-        answered = load.post(self.contender.ports.port, deliveries, seconds=seconds, connections=connections)
-        published = self._wait_until_quiet() - records
-        cpu = self.contender.cpu - cpu
-        if not answered.answers <= published <= answered.answers + connections:
-            raise RuntimeError(f"{self.contender.name}: {answered.answers} answers, but {published} records")
-        stored = self._check(before, published)
-        return Lap(answered.rate, cpu / published, self.contender.memory, stored)
+def warm_up(courses: Sequence[Course], file: Path, *, connections: int) -> float:
+    """Run each once, for nothing but the best rate."""
+    deliveries.write(file, READY * WARM_UP * 2)
+    return max(run(course, file, seconds=WARM_UP, connections=connections).rate for course in courses)
 
-    def _ledger(self) -> ledger.Ledger | None:
-        """Read the relay's own count; the plain service has none."""
-        port = self.contender.ports.admin_port
-        return ledger.read(port) if port else None
 
-    def _wait_until_quiet(self) -> int:
-        """Wait until nothing is pending and no more records come; give the number of records."""
-        deadline = time.monotonic() + PATIENCE
-        count = self.topic.count()
-        while time.monotonic() < deadline:
-            time.sleep(LOOK)
-            last, count, now = count, self.topic.count(), self._ledger()
-            if count == last and not (now and now.pending):
-                return count
-        raise RuntimeError(f"{self.contender.name}: deliveries are still under way after {PATIENCE:g} s")
-
-    def _check(self, before: ledger.Ledger | None, published: int) -> float:
-        """Compare the relay's count with the topic's; give the share of answers that said `stored`."""
-        now = self._ledger()
-        if not (now and before):
-            return 0.0
-        wrong = now.differs_from(before)
-        if wrong or now.published - before.published != published:
-            raise RuntimeError(f"{self.contender.name}: {published} records; {wrong or 'published another number'}")
-        answers = {word: count - before.answers.get(word, 0) for word, count in now.answers.items()}
-        return answers.get("stored", 0) / sum(answers.values())
+def prepare(file: Path, rate: float, seconds: int) -> None:
+    """Write deliveries enough for a lap by whoever was the best so far."""
+    deliveries.write(file, int(max(2 * rate, READY) * seconds))

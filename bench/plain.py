@@ -10,14 +10,13 @@ import asyncio
 import base64
 import hashlib
 import hmac
-import json
-import signal
 import sys
 
 from aiohttp import web
 from aiokafka import AIOKafkaProducer
 
-from bench.deliveries import KEY, PATH
+from bench.deliveries import KEY
+from bench.served import serve
 
 
 class Plain:
@@ -29,18 +28,9 @@ class Plain:
         self._topic = topic
 
     async def run(self) -> None:
-        """Serve on a free port until SIGTERM; the port is in the one line that is printed."""
-        stop = asyncio.Event()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+        """Serve until SIGTERM."""
         await self._producer.start()
-        app = web.Application()
-        app.router.add_post(PATH, self._post)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
-        print(json.dumps({"event": "plain.started", "port": runner.addresses[0][1]}), file=sys.stderr, flush=True)
-        await stop.wait()
-        await runner.cleanup()
+        await serve("plain", self._post)
         await self._producer.stop()
 
     async def _post(self, request: web.Request) -> web.Response:
