@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 WARM_UP = 3  # seconds
 # Deliveries a second to have ready: this many at least, twice the best so far when that is more. A lap that uses
 # up its deliveries is void, and on a machine that others use the warm-up may have been the slowest of all.
-READY = 10_000
+READY = 25_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import apsw
 import structlog
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from relay.spool.values import Appended, Entry, Fact, Flight, Journal, Journalled, Stored, Usage
 
 log = structlog.get_logger()
-
-T = TypeVar("T")
 
 SWEEP_INTERVAL = 60.0
 PROBE_INTERVAL = 1.0
@@ -56,8 +54,7 @@ class Spool:
         self._writer = Thread("spool-writer")
         self._reading = Thread("spool-reader")
         self._keeper = Keeper(path)
-        # Seconds since the epoch: when the oldest id remembered was accepted (a minute old), and when the oldest
-        # pending delivery came in (a second old); None without any.
+        # When the oldest id remembered was accepted, and the oldest pending delivery came in (seconds, None without).
         self.horizon_since: float | None = None
         self.pending_since: float | None = None
         self._sweepable = True
@@ -86,7 +83,7 @@ class Spool:
             await asyncio.wait([self._committing])
         await self._reading.do(self._reader.close)
         await self._keeper.close()
-        await self._writer.do(self._close_store)
+        await self._writer.do(lambda: self._store.close())  # noqa: PLW0108 - by then it may be another
         for thread in (self._writer, self._reading):
             thread.close()
         self._lock.close()
@@ -153,9 +150,6 @@ class Spool:
             raise Unavailable(msg) from error
         return store
 
-    def _close_store(self) -> None:
-        self._store.close()  # looked up when the writer is free, as it may be opening the file anew
-
     def _wake(self) -> None:
         if self._committing is None:
             self._committing = asyncio.create_task(self._commit_all())
@@ -191,8 +185,7 @@ class Spool:
         if self._writer.jobs or not self._store.is_warm(entries, journals) or not self._store.begin():
             return await self._writer.do(lambda: self._write_all(entries, journals))
         answers = self._store.prepare(entries, journals, time.time())
-        await self._writer.do(self._store.sync)
-        self._store.adopt()
+        await self._writer.do(self._store.finish)
         return answers
 
     def _write_all(

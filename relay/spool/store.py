@@ -13,13 +13,13 @@ from relay.spool.draft import SIZE, Draft, digest_of
 from relay.spool.file import BUSY_MS, PAGE_SIZE, SCHEMA_VERSION, connect_writer, rows
 from relay.spool.ledger import Ledger
 from relay.spool.recent import RecentIds
+from relay.spool.sweep import Sweep
 from relay.spool.values import Appended, Entry, Journal, Journalled, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-SWEEP_ROWS = 500
 FORGET_IDS = 1_000  # ids beyond the horizon leave the file so many at a time
 WARM = 10_000  # deliveries: what was appended within the last so many is in memory still
 BOUND_MS = 250  # how long a commit may be held up by those who read the log while it is folded
@@ -50,7 +50,7 @@ class Store:
         self._owed = self._count("SELECT coalesce(sum(owed), 0) FROM deliveries WHERE status = 'pending'")
         self._dead = self._count(f"SELECT coalesce(sum({SIZE}), 0) FROM deliveries WHERE status = 'dead'")  # noqa: S608 - constant
         self._used = self._measure()
-        self._swept = 0
+        self._sweep = Sweep(self._connection)
         self._open: tuple[Draft, Ledger, int, int, int] | None = None
         self._oldest_id = self._count("SELECT coalesce(min(number), 0) FROM ids")
         self.log_frames = 0
@@ -80,10 +80,9 @@ class Store:
     def commit(
         self, entries: Sequence[Entry], journals: Sequence[Journal], now: float
     ) -> tuple[list[Appended | Unavailable], list[Journalled]]:
-        """Write all of it in one transaction, on disk when this returns: `prepare`, `sync` and `adopt` at once."""
+        """Write all of it in one transaction, on disk when this returns: `prepare`, then `finish`."""
         answers = self.prepare(entries, journals, now)
-        self.sync()
-        self.adopt()
+        self.finish()
         return answers
 
     def is_warm(self, entries: Sequence[Entry], journals: Sequence[Journal]) -> bool:
@@ -110,7 +109,7 @@ class Store:
     def prepare(
         self, entries: Sequence[Entry], journals: Sequence[Journal], now: float
     ) -> tuple[list[Appended | Unavailable], list[Journalled]]:
-        """Write all of it in one transaction, of which nothing is on disk before `sync` has returned.
+        """Write all of it in one transaction, of which nothing is on disk before `finish` has returned.
 
         An entry that cannot be taken (full, dead letters' quota) gets `Unavailable` as its answer and
         holds back nothing else. Raises `Unavailable` when nothing was written.
@@ -128,17 +127,18 @@ class Store:
             self._open = draft, ledger, len(finished), buried, self._measure()
         return appended, journalled
 
-    def sync(self) -> None:
-        """Bring what was prepared to disk: all that waits for it. Raises `Unavailable` when it is not there."""
+    def finish(self) -> None:
+        """Bring what was prepared to disk, and then into memory. Raises `Unavailable` when it is not on disk.
+
+        Both belong together: a file that is opened anew is taken back to what memory says was written.
+        """
+        if self._open is None:
+            raise AssertionError("nothing was prepared")
+        draft, ledger, finished, buried, used = self._open
         with self._all_or_nothing():
             self._forget(self.last_number - self._remembered)
             self._connection.execute("COMMIT")
-
-    def adopt(self) -> None:
-        """Take over into memory what `sync` has brought to disk."""
-        if self._open is None:
-            raise AssertionError("nothing was prepared")
-        (draft, ledger, finished, buried, used), self._open = self._open, None
+        self._open = None
         for number, digest, *_ in draft.ids:
             self._recent.add(number, digest)
         self.last_number += len(draft.ids)
@@ -157,7 +157,10 @@ class Store:
         """
         try:
             with self._connection:
-                gone = self._sweep_deliveries(older_than) or self._sweep_ids()
+                short = self.usage.short
+                gone = self._sweep.deliveries(older_than, short=short)
+                if short and not gone:
+                    gone = self._sweep.ids(self.last_number)
                 used = self._measure()
         except apsw.Error as error:
             msg = f"the spool could not be swept: {error}"
@@ -227,30 +230,6 @@ class Store:
         if horizon - self._oldest_id >= min(FORGET_IDS, self._remembered):
             self._connection.execute("DELETE FROM ids WHERE number <= ?", (horizon,))
             self._oldest_id = horizon + 1
-
-    def _sweep_deliveries(self, older_than: float) -> int:
-        query = (
-            "SELECT number, settled_at FROM deliveries "
-            "WHERE number > ? AND status IN ('published', 'dropped') ORDER BY number LIMIT ?"
-        )
-        settled = rows(self._connection, query, (self._swept, SWEEP_ROWS))
-        gone = [(number,) for number, settled_at in settled if self.usage.short or settled_at < older_than]
-        self._connection.executemany("DELETE FROM records WHERE number = ?", gone)
-        self._connection.executemany("DELETE FROM bodies WHERE number = ?", gone)
-        self._connection.executemany("DELETE FROM deliveries WHERE number = ?", gone)
-        self._swept = gone[-1][0] if gone else 0
-        return len(gone)
-
-    def _sweep_ids(self) -> int:
-        """Remember less when ids leave no room: those older than every delivery kept, and never the last one."""
-        if not self.usage.short:
-            return 0
-        query = (
-            "DELETE FROM ids WHERE number IN (SELECT number FROM ids "
-            "WHERE number < (SELECT coalesce(min(number), ?) FROM deliveries) ORDER BY number LIMIT ?)"
-        )
-        self._connection.execute(query, (self.last_number, SWEEP_ROWS))
-        return int(self._connection.changes())
 
     def _count_log(self, _connection: apsw.Connection, _database: str, frames: int) -> int:
         self.log_frames = frames
