@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ async def run(config: Config) -> None:
 
     Nothing acknowledged is lost by either. Raises what `Relay.running` raises.
     """
+    _allow_connections()
     relay = Relay(config)
     asked = asyncio.Event()
 
@@ -30,3 +32,9 @@ async def run(config: Config) -> None:
         loop.add_signal_handler(number, stop)
     async with relay.running():
         await asked.wait()
+
+
+def _allow_connections() -> None:
+    """Raise the soft limit of open files, which is made for programs of another kind, to the hard one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -54,7 +54,7 @@ class Connection(web.RequestHandler):
     that is not read. Requests are answered one after the other, in order.
     """
 
-    __slots__ = ("_body", "_clock", "_fed", "_half_closed", "_head_due", "_late", "_server", "cut_short")
+    __slots__ = ("_body", "_clock", "_half_closed", "_head_due", "_late", "_server", "cut_short")
 
     def __init__(self, server: Server) -> None:
         """Serve for `server`."""
@@ -70,7 +70,7 @@ class Connection(web.RequestHandler):
             max_headers=MAX_HEADERS,
         )
         self._server = server
-        self._fed = self._half_closed = self.cut_short = False
+        self._half_closed = self.cut_short = False
         self._head_due: float | None = None
         self._late: asyncio.TimerHandle | None = None
         self._body: StreamReader | None = None
@@ -84,11 +84,10 @@ class Connection(web.RequestHandler):
         """Start to wait for a further head with its first byte."""
         if self._body is None and self._head_due is None:
             self._await_head()
-        self._fed = True
         super().data_received(data)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own type; aiohttp narrowed it to None
-        """Answer what is under way to a client that has only finished sending; then close.
+        """Answer what is under way to a client that has only finished sending; then close, or at once without any.
 
         A body that had more to come ends here, and is `cut_short`.
         """
@@ -96,7 +95,7 @@ class Connection(web.RequestHandler):
         if self._body and not self._body.is_eof():
             self.cut_short = True
             self._body.feed_eof()
-        return self._fed
+        return bool(self._body or self._messages)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Stop waiting."""
@@ -113,7 +112,6 @@ class Connection(web.RequestHandler):
             if request is None:
                 break
             keep = await self._serve(request)
-            self._fed = bool(self._messages)
             self._body = None
         self._task_handler = None
         if self.transport and not self._force_close:
@@ -142,7 +140,8 @@ class Connection(web.RequestHandler):
         self._body = content
         if self._half_closed:
             self.eof_received()
-        closes = message.should_close or message.version < HttpVersion11
+        # Nothing is upgraded to: what follows such a head may be of another protocol, and is not read.
+        closes = message.should_close or message.upgrade or message.version < HttpVersion11
         return Request(message.method, message.path, message.version, message.headers, content, closes, self)
 
     async def _serve(self, request: Request) -> bool:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
+from collections import Counter
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import HttpVersion11, web
 
 from relay.core.errors import Cause, Refusal, Rejected, Unavailable
-from relay.core.signature import check_shape
+from relay.core.model import Key, Signs, Source
+from relay.core.signature import authenticate, check_shape
 from relay.ingest import Headers
 from relay.server import answer
 from relay.server.bodies import Bodies
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from relay.config import Listen
-    from relay.core.model import Receipt, Source
+    from relay.core.model import Receipt
     from relay.ingest import Ingest
     from relay.metrics import Metrics
     from relay.server.answer import Answer
@@ -30,6 +34,8 @@ log = structlog.get_logger()
 
 CLEANUP_TIMEOUT = 1.0
 BACKLOG = 1024
+TOLD_A_SECOND = 10  # lines of one reason and source; all are counted
+NOBODY = Source("", "", "", (Key("", secrets.token_bytes(36)),), Signs.BODY, UTC)
 
 
 class Listener:
@@ -44,6 +50,8 @@ class Listener:
         self._runner: web.ServerRunner | None = None
         self._site: web.TCPSite | None = None
         self._bodies = Bodies(listen.max_body, listen.body_timeout)
+        self._told = Counter[tuple[str | None, Refusal]]()
+        self._told_at = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
         self.in_flight = 0
@@ -102,12 +110,13 @@ class Listener:
         try:
             receipt = await self._receive(source, request)
             status, given = receipt.status, answer.accepted(receipt)
-        except Rejected as fate:
+        except Rejected as rejected:
+            fate = rejected if source else Rejected(Refusal.UNKNOWN_PATH)
             self._tell_rejected(source, request, fate)
             status, given = "rejected", answer.rejected(fate)
-        except Unavailable as fate:
-            self._tell_unavailable(source, fate)
-            status, given = "unavailable", answer.unavailable(fate)
+        except Unavailable as unavailable:
+            self._tell_unavailable(source, unavailable)
+            status, given = "unavailable", answer.unavailable(unavailable)
         except Exception as error:  # noqa: BLE001 - a fault of ours is told to the log, and to the sender as 503
             unexpected = Unavailable(f"unexpected: {error!r}")
             self._tell_unavailable(source, unexpected, error)
@@ -123,14 +132,16 @@ class Listener:
 
         A body is read only for who shows what may be a signature: strangers cannot keep out who has a key.
         """
-        if source is None:
-            raise Rejected(Refusal.UNKNOWN_PATH)
         if request.method != "POST":
             raise Rejected(Refusal.METHOD)
         headers = _headers(request)
         self._check_framing(request)
         check_shape(headers.signatures)
         body = await self._read(request)
+        if source is None:
+            # As much work as for a path that exists: how long it takes must not tell which paths do.
+            authenticate(NOBODY, headers.signatures, body, algorithms=(), received_at=0.0, traceparent=None)
+            raise Rejected(Refusal.UNKNOWN_PATH)
         return await self._ingest.receive(source, headers, body)
 
     def _check_framing(self, request: Request) -> None:
@@ -159,15 +170,27 @@ class Listener:
 
     def _refuse_head(self, status: int) -> Answer:
         self._metrics.rejected(None, Refusal.UNREADABLE_REQUEST)
-        log.info("delivery.rejected", reason=Refusal.UNREADABLE_REQUEST, status=status)
+        if self._may_tell("", Refusal.UNREADABLE_REQUEST):
+            log.info("delivery.rejected", reason=Refusal.UNREADABLE_REQUEST, status=status)
         return answer.unreadable(status)
 
     def _tell_rejected(self, source: Source | None, request: Request, fate: Rejected) -> None:
         name = source.name if source else None
         self._metrics.rejected(name, fate.refusal)
+        if not self._may_tell(name, fate.refusal):
+            return
         where = {"source": name} if name else {"path": request.target.partition("?")[0][:200]}
         why = {"detail": fate.detail} if fate.detail else {}
         log.warning("delivery.rejected", **where, reason=fate.refusal, **why)
+
+    def _may_tell(self, source: str | None, refusal: Refusal) -> bool:
+        """Tell whether a further line of this reason may be logged in this second: a flood must cost little."""
+        now = int(time.monotonic())
+        if now != self._told_at:
+            self._told_at = now
+            self._told.clear()
+        self._told[source, refusal] += 1
+        return self._told[source, refusal] <= TOLD_A_SECOND
 
     def _tell_unavailable(self, source: Source | None, fate: Unavailable, fault: Exception | None = None) -> None:
         cause = Cause.STOPPING if self.draining else fate.cause

@@ -96,7 +96,7 @@ class Store:
         )
 
     def begin(self) -> bool:
-        """Begin a transaction without waiting: False when another process is writing, or the disk does not let us."""
+        """Begin a transaction without waiting; False when another process is writing."""
         self._connection.set_busy_timeout(0)
         try:
             self._connection.execute("BEGIN IMMEDIATE")
