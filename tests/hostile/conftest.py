@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.kafka.cluster import Cluster
 
-LISTEN = {"host": "127.0.0.1", "port": 0, "body_timeout": "2s", "header_timeout": "2s", "idle_timeout": "30s"}
+LISTEN = {"host": "127.0.0.1", "port": 0, "body_timeout": "1s", "header_timeout": "1s", "idle_timeout": "30s"}
 SOURCES = {
     "contoso": {"path": PATH, "keys": [KEY]},
     "content": {"path": "/content", "keys": [KEY], "signs": "content"},

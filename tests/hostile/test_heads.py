@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,8 +34,9 @@ def test_hostile_heads_leave_nothing_behind(relay: Running) -> None:
     """All of them, again and again: good traffic and memory stay."""
 
     def attack() -> Iterator[Answer]:
-        for head in HEADS.values():
-            yield from exchange(relay.port, head.data)
+        with ThreadPoolExecutor(32) as pool:
+            for answers in pool.map(lambda head: exchange(relay.port, head.data), HEADS.values()):
+                yield from answers
 
     withstand(relay, attack, rounds=8)
 
