@@ -19,7 +19,7 @@ CONFIGURATION = """
 daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{ worker_connections 2048; }}
 http {{
-    log_format forwarded "$upstream_status";
+    log_format forwarded "$upstream_status|$upstream_bytes_sent";
     access_log {folder}/forwarded.log forwarded;
     client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
@@ -54,10 +54,15 @@ class Nginx:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
-    def forwarded(self) -> int:
-        """How many requests it has forwarded; one that it repeated counts twice."""
+    def forwarded(self) -> range:
+        """How many requests the relay may have seen: at least those it answered, at most those nginx sent a byte of.
+
+        nginx gives a request up within its body when that turns out not to be HTTP.
+        """
         lines = (self._folder / "forwarded.log").read_text(encoding="ascii").splitlines()
-        return sum(len(line.split(",")) for line in lines if line != "-")
+        seen = [line.split("|") for line in lines]
+        answered = sum(status[:1].isdigit() for status, _ in seen)
+        return range(answered, sum(sent not in {"-", "0"} for _, sent in seen) + 1)
 
     def __enter__(self) -> Self:
         program = installed()

@@ -26,15 +26,14 @@ if TYPE_CHECKING:
 ROUNDS = 5
 
 
-@pytest.fixture(scope="module")
-def nginx(relay: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+@pytest.fixture
+def nginx(relay: Running, tmp_path: Path) -> Iterator[Nginx]:
     """Give nginx before the relay; skip where it is not installed, fail instead when CI is true."""
     if installed() is None:
         if os.environ.get("CI") == "true":
             pytest.fail("nginx is not installed", pytrace=False)
         pytest.skip("nginx is not installed")
-    folder: Path = tmp_path_factory.mktemp("nginx")
-    with Nginx(folder, relay.port) as front:
+    with Nginx(tmp_path, relay.port) as front:
         yield front
 
 
@@ -63,11 +62,11 @@ def test_smuggling_leaves_nothing_behind(relay: Running) -> None:
 
 
 def test_nothing_is_smuggled_past_nginx(relay: Running, nginx: Nginx) -> None:
-    """The relay answers as many requests as nginx has forwarded, and the other clients of nginx get their own answers.
+    """The relay sees no more requests than nginx has forwarded, and the other clients of nginx get their own answers.
 
     nginx may take for a request what a strict reader would not; then both see it.
     """
-    accepted, before, forwarded = 0, balance(relay), nginx.forwarded
+    accepted, before = 0, balance(relay)
     with good_traffic_beside(relay, lambda: accepted + len(whole.ids) + len(piecemeal.ids)) as direct:
         clients = (GoodTraffic(port, connections=4) for port in (nginx.whole, nginx.piecemeal))
         with next(clients) as whole, next(clients) as piecemeal, ThreadPoolExecutor(16) as pool:
@@ -82,4 +81,4 @@ def test_nothing_is_smuggled_past_nginx(relay: Running, nginx: Nginx) -> None:
                 accepted += sum(answer.status == 202 and answer.fields["status"] in FRESH for answer in answers)
             whole.goes_on()
             piecemeal.goes_on()
-    until(lambda: nginx.forwarded - forwarded == balance(relay).answered - before.answered - len(direct.ids))
+    until(lambda: balance(relay).answered - before.answered - len(direct.ids) in nginx.forwarded)
