@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.hostile.attack import SPARE, good_traffic_beside, resident
+from tests.hostile.idle_clients import HEAD
 from tests.running import Running, event, settings, until
 
 if TYPE_CHECKING:
@@ -28,11 +29,12 @@ EACH = 16 << 10  # bytes of memory that an idle connection may cost
 LISTEN = {"host": "127.0.0.1", "port": 0, "header_timeout": "5m", "idle_timeout": "5m"}
 
 
-@pytest.fixture
-def patient(kafka: Cluster, tmp_path: Path) -> Iterator[Running]:
+@pytest.fixture(scope="module")
+def patient(kafka: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Give a relay that waits for its senders, started with few files by an operator who may have more."""
     few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    relay = Running(tmp_path, settings(kafka.bootstrap_servers, tmp_path, "hostile.idle", listen=LISTEN))
+    folder = tmp_path_factory.mktemp("idle")
+    relay = Running(folder, settings(kafka.bootstrap_servers, folder, "hostile.idle", listen=LISTEN))
     resource.setrlimit(resource.RLIMIT_NOFILE, (FEW, most))
     try:
         relay.start()
@@ -86,3 +88,11 @@ def test_idle_connections_cost_little(patient: Running) -> None:
                 assert files_open(patient.pid) >= files + IDLE
                 assert resident(patient.pid) <= memory + IDLE * EACH + SPARE
             until(lambda: files_open(patient.pid) <= files)
+
+
+def test_a_head_that_can_have_no_end_is_not_waited_for(patient: Running) -> None:
+    """Who has finished sending within a head is hung up on at once, and not when its time is over."""
+    with patient.wire() as wire:
+        wire.send(HEAD)
+        wire.end()
+        assert wire.rest() == b""
