@@ -19,7 +19,7 @@ from tests.running import Running, settings
 if TYPE_CHECKING:
     from tests.kafka.cluster import Cluster
 
-MILLION = 100_000
+MILLION = 1_000_000
 SEED = 20_231_005
 
 
