@@ -1,0 +1,60 @@
+"""A million mutations of signed requests: what is not the original, to the byte, does not pass."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.hostile.attack import balance, good_traffic_beside
+from tests.hostile.mutation_client import ORIGINALS
+from tests.hostile.mutations import KINDS, Original, says_the_same
+from tests.running import Running, settings
+
+if TYPE_CHECKING:
+    from tests.kafka.cluster import Cluster
+
+MILLION = 1_000_000
+SEED = 20_231_005
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_of_a_million_mutations_only_the_original_passes(kafka: Cluster, tmp_path: Path) -> None:
+    """Each is a duplicate of the original when path, signature and body are its own, and otherwise refused.
+
+    What is accepted are the originals, once each, and the good traffic beside.
+    """
+    root = Path(__file__).parents[2]
+    listen = {"host": "127.0.0.1", "port": 0, "max_in_flight": 10_000, "header_timeout": "1s", "body_timeout": "1s"}
+    configuration = settings(kafka.bootstrap_servers, tmp_path, "hostile.mutations", listen=listen)
+    with Running(tmp_path, configuration) as relay:
+        with good_traffic_beside(relay, lambda: ORIGINALS):
+            command = [sys.executable, "-m", "tests.hostile.mutation_client", str(relay.port), str(SEED), str(MILLION)]
+            done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, check=True, timeout=380)
+        result = json.loads(done.stdout)
+        assert result["wrong"] == []
+        answers = result["answers"]
+        assert sum(answers.values()) == MILLION
+        assert answers["401"] > MILLION / 2
+        assert balance(relay).duplicate >= answers["202"] > MILLION / 100
+        assert relay.stop() == 0
+    (tmp_path / "log").unlink()  # a line for each of them
+
+
+def test_mutations_are_of_all_kinds() -> None:
+    """Of each kind there are many different ones; of those that matter, next to none is the original."""
+    original = Original.number(0)
+    for share, kind in KINDS:
+        chance = random.Random(SEED)
+        made = [kind(original, chance) for _ in range(1000)]
+        same = sum(each.may_pass for each in made)
+        assert share > 0
+        assert len({each.data for each in made}) > 300
+        assert all(says_the_same(each.data, original) == each.may_pass for each in made)
+        assert same == 1000 if made[0].must_pass else same < 400
