@@ -159,10 +159,13 @@ class Store:
             with self._connection:
                 gone = self._sweep_deliveries(older_than) or self._sweep_ids()
                 used = self._measure()
+                oldest = self._count("SELECT coalesce(min(number), 0) FROM ids")
         except apsw.Error as error:
+            self._swept = 0  # what seemed gone is there again
             msg = f"the spool could not be swept: {error}"
             raise Unavailable(msg) from error
         self._used = used
+        self._recent.forget(oldest)
         return gone
 
     def take_back(self, last_number: int, last_flight: int) -> None:
