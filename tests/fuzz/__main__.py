@@ -1,7 +1,7 @@
 """Every target in turn for its share of the time (`make fuzz`), or one input again.
 
-    python -m tests.fuzz --seconds 60 [TARGET ...]
-    python -m tests.fuzz --input FILE TARGET
+python -m tests.fuzz --seconds 60 [TARGET ...]
+python -m tests.fuzz --input FILE TARGET
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def run(name: str, seconds: int) -> Outcome:
     new = sorted(set((work / "findings").iterdir()) - before)
     if code and not new:
         sys.exit(f"{name}: the fuzzer did not run, see {work / 'log'}\n{said[-2000:]}")
-    return Outcome(executed[-1] if executed else "0", "/".join(coverage[-1]) if coverage else "0", new[0] if new else None)
+    return Outcome(
+        executed[-1] if executed else "0", "/".join(coverage[-1]) if coverage else "0", new[0] if new else None
+    )
 
 
 def main() -> int:

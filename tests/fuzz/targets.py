@@ -286,7 +286,10 @@ def _check_record(record: Record, event: Event, envelope: Envelope, trace: str |
 def _holds(raw: object, value: object) -> bool:
     """Read a predicate plainly: what stands at its path, and a word at a time."""
     if isinstance(raw, str):
-        return isinstance(value, str) and re.fullmatch(".*".join(map(re.escape, raw.split("*"))), value, re.DOTALL) is not None
+        return (
+            isinstance(value, str)
+            and re.fullmatch(".*".join(map(re.escape, raw.split("*"))), value, re.DOTALL) is not None
+        )
     assert isinstance(raw, dict)
     return all(_word_holds(word, operand, value) for word, operand in raw.items())
 
