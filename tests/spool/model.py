@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from relay.core.errors import Cause, Reason, Unavailable
 from relay.core.model import Placed, Status
@@ -96,7 +98,7 @@ class Model:
             kept, first = entry, self._first(identity)
             if first and first.entry.fingerprint != entry.fingerprint:
                 identity = (*identity, entry.fingerprint.hex())
-                kept = replace(entry, status=Status.DEAD, reason=Reason.ID_CONFLICT)
+                kept = msgspec.structs.replace(entry, status=Status.DEAD, reason=Reason.ID_CONFLICT)
                 first = self._first(identity)
             if first:
                 expected = (first.status, first.reason, first.detail)
@@ -123,7 +125,7 @@ class Model:
             self.flights.pop(id_, None)
         highest = max(self.flights, default=0)
         for flight, wanted in zip(answer.flights, journal.flights, strict=True):
-            assert flight == replace(wanted, id=flight.id)
+            assert flight == msgspec.structs.replace(wanted, id=flight.id)
             assert flight.id > highest, "a flight's number was given twice"
             highest = flight.id
             self.flights[flight.id] = flight
@@ -184,11 +186,14 @@ class Count(NamedTuple):
     by_status: dict[str, int]
 
 
-def count(path: Path) -> Count:
-    """Count what a file holds, beside the spool."""
+def count(path: Path, remembered: int) -> Count:
+    """Count what a file holds, beside the spool; ids behind the horizon may leave it with any later commit."""
     with closing(connect_reader(path)) as connection:
         connection.execute("BEGIN")  # one snapshot for all of it
-        deliveries = rows(connection, "SELECT number, event_id, status, body FROM deliveries ORDER BY number")
+        deliveries = rows(
+            connection,
+            "SELECT number, event_id, status, body FROM deliveries LEFT JOIN bodies USING (number) ORDER BY 1",
+        )
         records = rows(connection, 'SELECT number, topic, partition, "offset" FROM records ORDER BY number, topic')
         flights = rows(connection, "SELECT id, topic, partition FROM flights ORDER BY id")
         ids = [number for (number,) in rows(connection, "SELECT number FROM ids ORDER BY number")]
@@ -196,7 +201,7 @@ def count(path: Path) -> Count:
         pages = connection.pragma("page_count") - connection.pragma("freelist_count")
         statuses = [status for _, _, status, _ in deliveries]
         return Count(
-            View(deliveries, records, flights, ids),
+            View(deliveries, records, flights, [number for number in ids if number > ids[-1] - remembered]),
             statuses.count("pending"),
             max(ids, default=0),
             pages * PAGE_SIZE + owed,

@@ -6,8 +6,9 @@ import asyncio
 import itertools
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
+
+import msgspec
 
 from relay.metrics import Metrics
 from relay.spool import Journal, Spool
@@ -27,7 +28,11 @@ async def deliver(spool: Spool, ids: itertools.count[int]) -> None:
         one = entry(f"{os.getpid()}-{next(ids)}")
         number = (await spool.append(one, forget)).number
         say("appended", number, one.event_id)
-        flown = (await spool.write(Journal(flights=(replace(FLIGHT, items=((number, b"key"),)),)))).flights[0].id
+        flown = (
+            (await spool.write(Journal(flights=(msgspec.structs.replace(FLIGHT, items=((number, b"key"),)),))))
+            .flights[0]
+            .id
+        )
         say("flown", flown, number)
         if number % 3:
             await spool.write(Journal((published(number),), landed=(flown,)))
