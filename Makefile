@@ -1,19 +1,22 @@
 # What people do with this repository. `make demo` and `make test` need nothing before them.
 PYTHON ?= python3
 PORT ?= 9092
+SECONDS ?= 60
 BIN := .venv/bin
 INSTALLED := .venv/installed
+FUZZ_INSTALLED := .venv/installed-fuzz
 # With the environment first on the PATH, so that what starts `relay` starts this one.
 RUN := env PATH="$(CURDIR)/$(BIN):$$PATH"
 
 LOCK := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
-.PHONY: help demo test kafka bench lock clean
+.PHONY: help demo test fuzz kafka bench lock clean
 
 help:
 	@echo 'make demo    the relay with an embedded Kafka and signed sample deliveries, until Ctrl-C'
 	@echo 'make test    lint, types, and every test (those on real Kafka need Java 17 and Maven)'
+	@echo 'make fuzz    any bytes at all into the pure core, for SECONDS=60 in total (Python 3.11 to 3.13)'
 	@echo 'make kafka   a real Kafka broker on localhost:9092 (PORT=...), until Ctrl-C (Java 17 and Maven)'
 	@echo 'make bench   what the relay takes and costs, beside a plain service (Go and wrk too)'
 	@echo 'make lock    write requirements/ anew from pyproject.toml, keeping versions that still fit'
@@ -28,6 +31,9 @@ test: $(INSTALLED)
 	$(BIN)/mypy
 	$(RUN) $(BIN)/pytest
 
+fuzz: $(FUZZ_INSTALLED)
+	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
+
 kafka: $(INSTALLED)
 	@$(BIN)/python -m tests.kafka $(PORT)
 
@@ -40,6 +46,7 @@ lock: $(INSTALLED)
 	$(LOCK) --output-file requirements/build.txt --only-build-deps --build-deps-for wheel pyproject.toml
 	$(LOCK) --output-file requirements/test.txt --constraint requirements/runtime.txt \
 		--extra demo --extra test --build-deps-for editable pyproject.toml
+	$(LOCK) --output-file requirements/fuzz.txt --constraint requirements/test.txt --extra fuzz pyproject.toml
 
 clean:
 	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -51,4 +58,9 @@ $(INSTALLED): pyproject.toml requirements/test.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The fuzzer is no part of what `make test` installs: it has wheels for few Pythons.
+$(FUZZ_INSTALLED): $(INSTALLED) requirements/fuzz.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
 	@touch $@

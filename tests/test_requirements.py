@@ -19,6 +19,7 @@ BUILD = PYPROJECT["build-system"]["requires"]
 ASKED = {
     "runtime.txt": PROJECT["dependencies"],
     "build.txt": BUILD,
+    "fuzz.txt": [*PROJECT["dependencies"], *EXTRAS["fuzz"]],
     "test.txt": [*PROJECT["dependencies"], *EXTRAS["demo"], *EXTRAS["test"], *BUILD],
 }
 
@@ -37,9 +38,10 @@ def test_what_is_asked_for_is_pinned(file: str) -> None:
         assert pinned[canonicalize_name(requirement.name)] in requirement.specifier, requirement
 
 
-def test_the_tests_run_what_is_shipped() -> None:
+@pytest.mark.parametrize("file", ["test.txt", "fuzz.txt"])
+def test_the_tests_run_what_is_shipped(file: str) -> None:
     """A package that is shipped has the same version where it is tested."""
-    assert pins("runtime.txt").items() <= pins("test.txt").items()
+    assert pins("runtime.txt").items() <= pins(file).items()
 
 
 @pytest.mark.parametrize("file", ASKED)
@@ -50,7 +52,7 @@ def test_a_pinned_list_holds_versions_and_hashes_only(file: str) -> None:
     assert not re.search(r"://|--(?!hash)|file:|(?m:^/)", text)
 
 
-@pytest.mark.parametrize("block", [PROJECT["dependencies"], EXTRAS["demo"], EXTRAS["test"]])
+@pytest.mark.parametrize("block", [PROJECT["dependencies"], EXTRAS["demo"], EXTRAS["fuzz"], EXTRAS["test"]])
 def test_every_dependency_has_its_reason_beside_it(block: list[str]) -> None:
     """In pyproject.toml a dependency stands on a line of its own, and says what it is for."""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")

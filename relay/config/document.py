@@ -88,15 +88,17 @@ def parse(text: str, interpolation: Interpolation) -> Document:
     root = compose(text)
     if root is None:
         raise UnreadableError("is empty; config/relay.yaml shows what belongs here")
-    growth = _Growth(interpolation)
+    lines = split(text)
+    growth = _Growth(lines, interpolation)
     tree = growth.value((), root, None)
-    return Document(split(text), tree, growth.places, tuple(growth.problems), tuple(growth.discarded))
+    return Document(lines, tree, growth.places, tuple(growth.problems), tuple(growth.discarded))
 
 
 class _Growth:
     """One walk over the nodes, in the order of the file."""
 
-    def __init__(self, interpolation: Interpolation) -> None:
+    def __init__(self, lines: tuple[str, ...], interpolation: Interpolation) -> None:
+        self._lines = lines
         self.places: dict[Steps, Place] = {}
         self.problems: list[Problem] = []
         self.discarded: list[tuple[Mark, Mark]] = []
@@ -109,8 +111,8 @@ class _Growth:
                 "has too many values, counting each use of an alias", node.start_mark.line, node.start_mark.column
             )
         text = node.value if isinstance(node, yaml.ScalarNode) else None
-        key_span = (_mark(key.start_mark), _mark(key.end_mark)) if key else None
-        self.places[path] = Place(key_span, _mark(node.start_mark), _mark(node.end_mark), text)
+        key_span = (self._mark(key.start_mark), self._mark(key.end_mark)) if key else None
+        self.places[path] = Place(key_span, self._mark(node.start_mark), self._mark(node.end_mark), text)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(path, node)
         if isinstance(node, yaml.SequenceNode):
@@ -124,7 +126,7 @@ class _Growth:
         for key, item in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 self._discard(path, "has a key that is not a plain word", key, item)
-                self.discarded.append((_mark(key.start_mark), _mark(key.end_mark)))
+                self.discarded.append((self._mark(key.start_mark), self._mark(key.end_mark)))
             elif key.value == "<<" and not key.style:
                 self._discard(path, "merges with `<<`, which YAML 1.2 does not have; write it out", key, item)
             elif key.value in entries:
@@ -137,8 +139,8 @@ class _Growth:
 
     def _discard(self, path: Steps, what: str, key: yaml.Node, item: yaml.Node) -> None:
         """Note an entry that cannot be kept, and where its value stands, which nobody will look at."""
-        self.problems.append(Problem(path, what, _mark(key.start_mark)))
-        self.discarded.append((_mark(item.start_mark), _mark(item.end_mark)))
+        self.problems.append(Problem(path, what, self._mark(key.start_mark)))
+        self.discarded.append((self._mark(item.start_mark), self._mark(item.end_mark)))
 
     def _scalar(self, path: Steps, node: yaml.ScalarNode) -> object:
         """Give a scalar's value with its references filled."""
@@ -149,7 +151,8 @@ class _Growth:
             self.problems.append(Problem(path, str(problem)))
             return self._interpolation.placeholder()
 
-
-def _mark(mark: yaml.Mark) -> Mark:
-    """Take the two numbers that are needed of libyaml's mark."""
-    return Mark(mark.line, mark.column)
+    def _mark(self, mark: yaml.Mark) -> Mark:
+        """Take the two numbers of libyaml's mark; it ends a file without a final line break one line too far."""
+        if mark.line < len(self._lines):
+            return Mark(mark.line, mark.column)
+        return Mark(len(self._lines) - 1, len(self._lines[-1]))

@@ -63,6 +63,12 @@ class RecentIds:
         """Tell whether `find` would give any number."""
         return next(self.find(digest), None) is not None
 
+    def forget(self, before: int) -> None:
+        """Forget the numbers under `before`."""
+        while self._count and self._last - self._count + 1 < before:
+            self._forget((self._last - self._count + 1) % self._capacity)
+            self._count -= 1
+
     def find(self, digest: bytes) -> Iterator[int]:
         """Give the numbers that may have the id with this digest, in no particular order."""
         key = int.from_bytes(digest[:HASH_BYTES])

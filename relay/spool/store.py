@@ -162,10 +162,13 @@ class Store:
                 if short and not gone:
                     gone = self._sweep.ids(self.last_number)
                 used = self._measure()
+                oldest = self._count("SELECT coalesce(min(number), 0) FROM ids")
         except apsw.Error as error:
+            self._swept = 0  # what seemed gone is there again
             msg = f"the spool could not be swept: {error}"
             raise Unavailable(msg) from error
         self._used = used
+        self._recent.forget(oldest)
         return gone
 
     def take_back(self, last_number: int, last_flight: int) -> None:

@@ -59,6 +59,7 @@ def outcome(place: Path, content: bytes) -> Config | Faulty:
 @example(content=b"\xef\xbb\xbf")
 @example(content=b"? \n")
 @example(content=b"a: &a\n  b: *a\n")
+@example(content=b"---")
 @example(content=b"%YAML 9.9\n---\n")
 def test_any_bytes_are_read_or_faulty(place: Path, content: bytes) -> None:
     """No file makes a traceback, whatever is in it."""

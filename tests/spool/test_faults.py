@@ -133,3 +133,36 @@ def test_what_was_told_survives_a_kill(path: Path) -> None:
     }
     assert stored == accepted
     assert look(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+@pytest.mark.slow
+def test_what_was_journalled_survives_a_kill(path: Path) -> None:
+    """What a killed process said of flights and settlements is on disk, and its counts are a recount's; ten times."""
+    root = Path(__file__).parents[2]
+    ended: set[int] = set()
+    flying: dict[int, int] = {}
+    for round_ in range(10):
+        command = [sys.executable, "-m", "tests.spool.worker", str(path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root, text=True) as child:
+            assert child.stdout is not None
+            for told, line in enumerate(child.stdout):
+                match line.split():
+                    case ["flown", id_, number]:
+                        flying[int(id_)] = int(number)
+                    case ["settled", number, id_]:
+                        ended.add(int(number))
+                        del flying[int(id_)]
+                    case _:
+                        pass
+                if told == 20 + 11 * round_:
+                    child.kill()
+        found = {row[0]: row[1] for row in look(path, "SELECT number, status FROM deliveries")}
+        flights = {row[0] for row in look(path, "SELECT id FROM flights")}
+        assert {found[number] for number in ended} <= {"published"}
+        # A settlement that nobody was told of may be on disk, and then its flight is gone with it, both or none.
+        assert flying.keys() - flights == {one for one, number in flying.items() if found[number] == "published"}
+        ended |= {number for one, number in flying.items() if one not in flights}
+        flying = {one: number for one, number in flying.items() if one in flights}
+        with opened(path) as store:
+            assert store.pending == list(found.values()).count("pending")
+    assert len(ended) > 100

@@ -72,3 +72,14 @@ def test_a_sweep_that_fails_is_told(path: Path) -> None:
         with pytest.raises(Unavailable, match=r"the spool could not be swept: .*forbidden"):
             store.sweep(NOW + 1)
         assert look(path, "SELECT number FROM deliveries") == [(1,)]
+
+
+def test_what_a_failed_sweep_left_goes_with_the_next(path: Path) -> None:
+    """A sweep that failed has taken nothing, so the next one begins where it began."""
+    with opened(path) as store:
+        append(store, entry("1", status=Status.DROPPED))
+        alter(path, "CREATE TRIGGER fault BEFORE DELETE ON deliveries BEGIN SELECT raise(ABORT, 'forbidden'); END")
+        with pytest.raises(Unavailable):
+            store.sweep(NOW + 1)
+        alter(path, "DROP TRIGGER fault")
+        assert store.sweep(NOW + 1) == 1
