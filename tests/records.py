@@ -30,7 +30,7 @@ def ids(kafka: Cluster, topic: str) -> list[object]:
 def dead_letter(folder: Path, number: object) -> tuple[str, str, bytes, str]:
     """Give status, reason, body and signature of a delivery in the spool's file, read beside the relay."""
     with closing(sqlite3.connect(f"file:{folder}/spool.db?mode=ro", uri=True)) as connection:
-        query = "SELECT status, reason, body, signature FROM deliveries WHERE number = ?"
+        query = "SELECT status, reason, body, signature FROM deliveries JOIN bodies USING (number) WHERE number = ?"
         (row,) = connection.execute(query, (number,)).fetchall()
     status, reason, body, signature = row
     return status, reason, body, signature

@@ -36,10 +36,10 @@ PRIVATE = (
 
 
 class Request(NamedTuple):
-    """One request whose head is complete; `content` is its body as it comes in."""
+    """One request whose head is complete: `path` without its query, `content` the body as it comes in."""
 
     method: str
-    target: str
+    path: str
     version: HttpVersion
     headers: CIMultiDictProxy[str]
     content: StreamReader
@@ -142,7 +142,7 @@ class Connection(web.RequestHandler):
             self.eof_received()
         # Nothing is upgraded to: what follows such a head may be of another protocol, and is not read.
         closes = message.should_close or message.upgrade or message.version < HttpVersion11
-        return Request(message.method, message.path, message.version, message.headers, content, closes, self)
+        return Request(message.method, message.url.raw_path, message.version, message.headers, content, closes, self)
 
     async def _serve(self, request: Request) -> bool:
         """Answer one request; tell whether a further one may follow on this connection."""

@@ -106,7 +106,7 @@ class Listener:
         started = time.perf_counter()
         self.in_flight += 1
         self._quiet.clear()
-        source = self._sources.get(request.target)
+        source = self._sources.get(request.path)
         try:
             receipt = await self._receive(source, request)
             status, given = receipt.status, answer.accepted(receipt)
@@ -179,7 +179,7 @@ class Listener:
         self._metrics.rejected(name, fate.refusal)
         if not self._may_tell(name, fate.refusal):
             return
-        where = {"source": name} if name else {"path": request.target.partition("?")[0][:200]}
+        where = {"source": name} if name else {"path": request.path[:200]}
         why = {"detail": fate.detail} if fate.detail else {}
         log.warning("delivery.rejected", **where, reason=fate.refusal, **why)
 

@@ -128,6 +128,11 @@ def rows(connection: apsw.Connection, query: str, bindings: tuple[apsw.SQLiteVal
     return connection.execute(query, bindings).fetchall()
 
 
+def count(connection: apsw.Connection, query: str) -> int:
+    """Run a query that gives one number."""
+    return int(rows(connection, query)[0][0])
+
+
 def _version(connection: apsw.Connection, path: Path) -> int | None:
     """Give the schema's version, None while the file is empty. Raises `Unavailable` when it is not ours to write."""
     program: int = connection.pragma("application_id")

@@ -10,7 +10,7 @@ import apsw
 from relay.core.errors import Unavailable
 from relay.core.model import Status
 from relay.spool.draft import SIZE, Draft, digest_of
-from relay.spool.file import BUSY_MS, PAGE_SIZE, SCHEMA_VERSION, connect_writer, rows
+from relay.spool.file import BUSY_MS, PAGE_SIZE, SCHEMA_VERSION, connect_writer, count, rows
 from relay.spool.ledger import Ledger
 from relay.spool.recent import RecentIds
 from relay.spool.sweep import Sweep
@@ -41,18 +41,18 @@ class Store:
         self._connection.pragma("max_page_count", max_size // PAGE_SIZE)
         self._remembered = remembered
         self._recent = RecentIds(remembered)
-        self.last_number = self._count("SELECT coalesce(max(number), 0) FROM ids")
+        self.last_number = count(self._connection, "SELECT coalesce(max(number), 0) FROM ids")
         query = "SELECT number, digest FROM ids WHERE number > ? ORDER BY number"
         for number, digest in self._connection.execute(query, (self.last_number - remembered,)):
             self._recent.add(number, digest)
-        self.last_flight = self._count("SELECT coalesce(max(id), 0) FROM flights")
-        self.pending = self._count("SELECT count(*) FROM deliveries WHERE status = 'pending'")
-        self._owed = self._count("SELECT coalesce(sum(owed), 0) FROM deliveries WHERE status = 'pending'")
-        self._dead = self._count(f"SELECT coalesce(sum({SIZE}), 0) FROM deliveries WHERE status = 'dead'")  # noqa: S608 - constant
+        self.last_flight = count(self._connection, "SELECT coalesce(max(id), 0) FROM flights")
+        self.pending = count(self._connection, "SELECT count(*) FROM deliveries WHERE status = 'pending'")
+        self._owed = count(self._connection, "SELECT coalesce(sum(owed), 0) FROM deliveries WHERE status = 'pending'")
+        self._dead = count(self._connection, f"SELECT coalesce(sum({SIZE}), 0) FROM deliveries WHERE status = 'dead'")  # noqa: S608 - constant
         self._used = self._measure()
         self._sweep = Sweep(self._connection)
         self._open: tuple[Draft, Ledger, int, int, int] | None = None
-        self._oldest_id = self._count("SELECT coalesce(min(number), 0) FROM ids")
+        self._oldest_id = count(self._connection, "SELECT coalesce(min(number), 0) FROM ids")
         self.log_frames = 0
         self.sound = True  # until a commit fails for another cause than room: then the file must be opened anew
         self._connection.set_wal_hook(self._count_log)
@@ -162,7 +162,7 @@ class Store:
                 if short and not gone:
                     gone = self._sweep.ids(self.last_number)
                 used = self._measure()
-                oldest = self._count("SELECT coalesce(min(number), 0) FROM ids")
+                oldest = count(self._connection, "SELECT coalesce(min(number), 0) FROM ids")
         except apsw.Error as error:
             self._swept = 0  # what seemed gone is there again
             msg = f"the spool could not be swept: {error}"
@@ -241,9 +241,6 @@ class Store:
     def _measure(self) -> int:
         used = self._connection.pragma("page_count") - self._connection.pragma("freelist_count")
         return int(used * PAGE_SIZE)
-
-    def _count(self, query: str) -> int:
-        return int(rows(self._connection, query)[0][0])
 
     def _sizes(self, numbers: Iterable[int]) -> int:
         query = f"SELECT {SIZE} FROM deliveries WHERE number = ?"  # noqa: S608 - constant

@@ -19,10 +19,11 @@ from relay.core import cloudevents, pipeline, signature
 from relay.core.errors import Reason, Rejected, Undeliverable
 from relay.core.members import deeper_than, members, repeats_key
 from relay.core.model import Envelope, Event, Mode, Signs
+from relay.core.outline import MAX_DEPTH, MAX_ID
 from relay.core.routing import RuleError, Unrouted, compile_route, route
 from relay.core.routing.path import MISSING, value_at
 from relay.core.routing.template import legal_topic
-from relay.core.syskit import MAX_DEPTH, MAX_ID, parse
+from relay.core.syskit import parse
 from tests.core.samples import CONTENT_SOURCE, SOURCE, deliver
 from tests.fuzz.oracle import Members, NotJSONError, depth_of, is_plain, only, read, repeats
 
