@@ -113,6 +113,8 @@ class Connection(web.RequestHandler):
                 break
             keep = await self._serve(request)
             self._body = None
+            if self._messages:  # who sends ahead takes turns with the others
+                await asyncio.sleep(0)
         self._task_handler = None
         if self.transport and not self._force_close:
             self.transport.close()
@@ -157,7 +159,7 @@ class Connection(web.RequestHandler):
 
     async def _write(self, answer: Answer, *, closing: bool = True, bodiless: bool = False) -> None:
         """Write an answer; wait, for a bounded time, while the client does not read what it was sent."""
-        if self.transport is None:
+        if self.transport is None or self.transport.is_closing():
             return
         self.transport.write(answer.render(closing=closing, bodiless=bodiless))
         if self._paused:

@@ -17,7 +17,7 @@ SCHEMA_VERSION = 2
 APPLICATION_ID = 0x52454C59  # "RELY"
 PAGE_SIZE = 4096
 BUSY_MS = 5000
-CACHE_KIB = 16_384
+CACHE_KIB = 4_096
 
 # A row of `deliveries` leaves by retention, with its body, which stands apart so that settling touches narrow rows
 # only. `ids` is narrow and append-only and outlives both: a unique text index would write a random page for each

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORGET_IDS = 1_000  # ids beyond the horizon leave the file so many at a time
-WARM = 10_000  # deliveries: what was appended within the last so many is in memory still
+WARM = 5_000  # what was appended within the last so many deliveries is in memory still
 BOUND_MS = 250  # how long a commit may be held up by those who read the log while it is folded
 
 
@@ -98,13 +98,10 @@ class Store:
     def begin(self) -> bool:
         """Begin a transaction without waiting; False when another process is writing."""
         self._connection.set_busy_timeout(0)
-        try:
+        with suppress(apsw.Error):
             self._connection.execute("BEGIN IMMEDIATE")
-        except apsw.Error:
-            return False
-        finally:
-            self._connection.set_busy_timeout(BUSY_MS)
-        return True
+        self._connection.set_busy_timeout(BUSY_MS)
+        return self._connection.in_transaction
 
     def prepare(
         self, entries: Sequence[Entry], journals: Sequence[Journal], now: float
