@@ -4,7 +4,7 @@ Structured mode (3.3): the value is the whole envelope as JSON, and the only hea
 its `content-type`. Binary mode (3.2): the value is the data, and each attribute is a header `ce_`
 with its value in UTF-8; `datacontenttype` is the header `content-type`.
 
-The envelope is written by hand, so that the data stands in it byte for byte as it was signed.
+The data stands in the envelope byte for byte as it was signed.
 """
 
 from __future__ import annotations
@@ -18,8 +18,25 @@ from relay.core.model import Mode, Record
 if TYPE_CHECKING:
     from relay.core.model import Envelope, Event, Source
 
-_JSON = b"application/json"
-_ENVELOPE = b"application/cloudevents+json"
+_JSON = "application/json"
+_STRUCTURED = (("content-type", b"application/cloudevents+json"),)
+
+
+class _Structured(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="specversion", tag="1.0", gc=False):
+    """The envelope of structured mode, in the order in which it is written; an attribute that is None is not."""
+
+    id: str
+    source: str
+    type: str
+    subject: str | None = None
+    time: str | None = None
+    partitionkey: str
+    correlationid: str | None = None
+    datacontenttype: str
+    data: msgspec.Raw
+
+
+_write = msgspec.json.Encoder().encode
 
 
 def encode(  # noqa: PLR0913, PLR0917 - an event, how it is laid out, and where to
@@ -31,24 +48,36 @@ def encode(  # noqa: PLR0913, PLR0917 - an event, how it is laid out, and where 
     `traceparent` travels as a header of its own, as Kafka's instrumentations expect it. The texts
     of the event and the key have UTF-8, which `core.syskit` and `core.routing` see to.
     """
-    attributes = [
-        ("specversion", "1.0"),
-        ("id", event.id),
-        ("source", source.uri),
-        ("type", envelope.type_prefix + event.type),
-    ]
-    if event.subject is not None:
-        attributes.append(("subject", event.subject))
-    if event.time is not None:
-        attributes.append(("time", event.time))
-    attributes.append(("partitionkey", key))
-    if event.correlation_id is not None:
-        attributes.append(("correlationid", event.correlation_id))
     trace = () if traceparent is None else (("traceparent", traceparent.encode()),)
+    kind = envelope.type_prefix + event.type
     if envelope.mode is Mode.BINARY:
-        headers = [(f"ce_{name}", text.encode()) for name, text in attributes]
-        return Record(topic, key.encode(), event.data, (("content-type", _JSON), *headers, *trace))
-    # An object's opening, less its closing brace: names and texts are escaped, the data is not touched.
-    opening = msgspec.json.encode(dict(attributes))[:-1]
-    value = b'%b,"datacontenttype":"application/json","data":%b}' % (opening, event.data)
-    return Record(topic, key.encode(), value, (("content-type", _ENVELOPE), *trace))
+        headers = (("content-type", _JSON.encode()), *_attributes(event, source.uri, kind, key), *trace)
+        return Record(topic, key.encode(), event.data, headers)
+    value = _write(
+        _Structured(
+            id=event.id,
+            source=source.uri,
+            type=kind,
+            subject=event.subject,
+            time=event.time,
+            partitionkey=key,
+            correlationid=event.correlation_id,
+            datacontenttype=_JSON,
+            data=msgspec.Raw(event.data),
+        )
+    )
+    return Record(topic, key.encode(), value, _STRUCTURED + trace)
+
+
+def _attributes(event: Event, uri: str, kind: str, key: str) -> list[tuple[str, bytes]]:
+    attributes = {
+        "specversion": "1.0",
+        "id": event.id,
+        "source": uri,
+        "type": kind,
+        "subject": event.subject,
+        "time": event.time,
+        "partitionkey": key,
+        "correlationid": event.correlation_id,
+    }
+    return [(f"ce_{name}", text.encode()) for name, text in attributes.items() if text is not None]

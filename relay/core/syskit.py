@@ -10,33 +10,22 @@ The content is parsed once, for rules and templates; what is published is its by
 from __future__ import annotations
 
 import hashlib
-import re
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from relay.core.errors import Reason, Rejected, Undeliverable
-from relay.core.members import deeper_than, repeats_key
+from relay.core.members import deeper_than
 from relay.core.model import Event, Signs
+from relay.core.outline import MAX_DEPTH, outline
 from relay.core.signature import message_of
+from relay.core.timestamp import in_utc
 
 if TYPE_CHECKING:
-    from datetime import tzinfo
-
     from relay.core.model import Delivery, Source
 
-MAX_DEPTH = 64
-"""How deep arrays and objects may stand within one another; no documented delivery passes 2."""
-
-MAX_ID = 1024
-"""How many characters a readable id may have; the documented ones have 36."""
-
-_TIME = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,32})?([Zz]|[+-][0-9]{2}:[0-9]{2})?",
-)
-_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _UNREADABLE = (ValueError, RecursionError)
+_value = msgspec.json.Decoder().decode
 
 
 def parse(delivery: Delivery, source: Source) -> Event:
@@ -49,7 +38,7 @@ def parse(delivery: Delivery, source: Source) -> Event:
     `meta.idempotencyKey`, no `content`, or a key twice at the top level or in `meta`.
     """
     try:
-        kind, event_id, stamp, raw = _read(delivery.body)
+        kind, event_id, stamp, raw = outline(delivery.body)
     except _UNREADABLE as error:
         raise _malformed(delivery, source, f"not readable as JSON: {error}") from error
     if kind is None:
@@ -67,7 +56,7 @@ def parse(delivery: Delivery, source: Source) -> Event:
         source=source.name,
         type=kind,
         subject=_subject(content),
-        time=_time(stamp, source.time_zone),
+        time=in_utc(stamp, source.time_zone),
         data=data,
         content=content,
         correlation_id=_correlation_id(content),
@@ -127,55 +116,16 @@ def _malformed(
     )
 
 
-class _Outline(NamedTuple):
-    """What was found of the four members that matter, each None when it is missing or not a text."""
-
-    type: str | None
-    id: str | None
-    time_stamp: str | None
-    content: bytes | None
-
-
-def _read(body: bytes) -> _Outline:
-    body.decode()  # msgspec does not check the text it skips
-    if deeper_than(body, MAX_DEPTH):
-        raise ValueError(f"more than {MAX_DEPTH} levels deep")
-    top = _members(body, "at the top level")
-    meta = bytes(top.get("meta", b""))
-    inner = _members(meta, "in meta") if meta.startswith(b"{") else {}
-    event_id = _text(inner.get("idempotencyKey"))
-    return _Outline(
-        type=_text(top.get("type")),
-        id=event_id if event_id is not None and len(event_id) <= MAX_ID else None,
-        time_stamp=_text(inner.get("timeStamp")),
-        content=bytes(top["content"]) if "content" in top else None,
-    )
-
-
-def _members(text: bytes, where: str) -> dict[str, msgspec.Raw]:
-    found = _MEMBERS.decode(text)
-    if repeats_key(text, found):
-        raise ValueError(f"a key stands twice {where}")
-    return found
-
-
 def _content(raw: bytes) -> tuple[bytes, object]:
-    content: object = msgspec.json.decode(raw)
+    content: object = _value(raw)
     if isinstance(content, str):
         text = content.encode()
         try:
             if not deeper_than(text, MAX_DEPTH):
-                return text, msgspec.json.decode(text)
+                return text, _value(text)
         except _UNREADABLE:
             pass  # a string that is not JSON stays a string
     return raw, content
-
-
-def _text(raw: msgspec.Raw | None) -> str | None:
-    """Give the text that a member holds, if it is one and not empty. Raises ValueError if no UTF-8 can hold it."""
-    if raw is None or not bytes(raw).startswith(b'"'):
-        return None
-    return msgspec.json.decode(raw, type=str) or None
 
 
 def _subject(content: object) -> str | None:
@@ -195,21 +145,6 @@ def _correlation_id(content: object) -> str | None:
 def _named(content: dict[str, object], name: str) -> str:
     value = content.get(name)
     return value if isinstance(value, str) else ""
-
-
-def _time(stamp: str | None, zone: tzinfo) -> str | None:
-    """Put the sender's time into UTC as RFC 3339 has it; the fraction stays digit for digit."""
-    shape = _TIME.fullmatch(stamp) if stamp is not None else None
-    if shape is None:
-        return None
-    date, clock, fraction, offset = shape.groups(default="")
-    try:
-        time = datetime.fromisoformat(f"{date}T{clock}{offset.upper()}")
-        if not offset:
-            time = time.replace(tzinfo=zone)
-        return f"{time.astimezone(UTC).isoformat()[:19]}{fraction}Z"
-    except (ValueError, OverflowError):  # no such day or hour, or a year that UTC moves out of 1 to 9999
-        return None
 
 
 def _hash_name(signed: bytes) -> str:

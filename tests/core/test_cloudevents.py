@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from cloudevents.core.bindings.kafka import KafkaMessage, from_binary_event, from_structured_event
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from relay.core import cloudevents
 from relay.core.model import Envelope, Event, Mode, Record

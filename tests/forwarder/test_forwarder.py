@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import structs
 
 from relay.core.errors import Reason, Unavailable
 from relay.core.model import Envelope, Status
@@ -158,7 +159,7 @@ async def test_a_survey_that_is_repeated_counts_orphans_once(
     monkeypatch.setattr("relay.forwarder.forwarder.RETRY", 0.01)
     async with process(tmp_path, kafka, sources=(SOURCE, OTHER), routes=ELSEWHERE) as running:
         await running.accept(range(1, 6))
-        delivery = replace(deliver(body(6)), source="other")
+        delivery = structs.replace(deliver(body(6)), source="other")
         processed = running.pipeline.process(delivery)
         await running.spool.append(entry_of(delivery, processed), lambda _: None)
     refusals = [1, 2, 3]
@@ -184,7 +185,7 @@ async def test_a_flight_of_a_source_that_is_gone_holds_up_nobody(kafka: FakeKafk
         await running.accept([1])
         await kafka.hung.wait()
     async with process(tmp_path, kafka, sources=(OTHER,)) as running:
-        delivery = replace(deliver(body(2)), source="other")
+        delivery = structs.replace(deliver(body(2)), source="other")
         processed = running.pipeline.process(delivery)
         add = running.forwarder.add
         await running.spool.append(

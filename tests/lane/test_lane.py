@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import structs
 
 from relay.core.errors import Unavailable
 from relay.core.model import Status
@@ -161,7 +162,7 @@ async def test_permits_are_served_in_turn(kafka: FakeKafka, life: Life) -> None:
     items = await life.accept(3)
     lanes = []
     for name, item in zip("abc", items, strict=True):
-        record = replace(item.record, topic=name)
+        record = structs.replace(item.record, topic=name)
         lanes.append(Lane(name, Line([replace(item, record=record)]), neighbours))
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         tasks = [group.create_task(lane.run()) for lane in lanes]
@@ -176,7 +177,7 @@ async def test_a_lane_that_backs_off_holds_no_permit(kafka: FakeKafka, life: Lif
     """Others never wait for a lane in trouble: it gives its permit back before it waits."""
     neighbours = replace(life.neighbours(kafka), permits=Permits(1))
     one, two = await life.accept(2)
-    missing = Lane("missing", Line([replace(one, record=replace(one.record, topic="missing"))]), neighbours)
+    missing = Lane("missing", Line([replace(one, record=structs.replace(one.record, topic="missing"))]), neighbours)
     async with running(missing):
         await until(lambda: missing.trouble is not None)
         await asyncio.wait_for(Lane(TOPIC, Line([two]), neighbours).run(), 5)

@@ -9,10 +9,12 @@ read, so that an event meets no rule that could still be wrong.
     template    the texts with placeholders: topics and keys
     path        the places in an event that both can name
     search      an event and the routes -> `Routed`
+    index       of many routes those that an event can match
 """
 
 from relay.core.routing.fault import RuleError
+from relay.core.routing.index import Index
 from relay.core.routing.rule import compile_route, unreachable
 from relay.core.routing.search import Routed, Unrouted, route
 
-__all__ = ["Routed", "RuleError", "Unrouted", "compile_route", "route", "unreachable"]
+__all__ = ["Index", "Routed", "RuleError", "Unrouted", "compile_route", "route", "unreachable"]

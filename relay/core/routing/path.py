@@ -6,6 +6,7 @@ They are `type`, `source`, `subject`, and `content.` with the names of members, 
 from __future__ import annotations
 
 import enum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from relay.core.routing.fault import RuleError, unknown
@@ -48,8 +49,13 @@ def value_at(event: Event, path: Path) -> object:
     if path == "subject":
         return MISSING if event.subject is None else event.subject
     value = event.content
-    for name in path.split(".")[1:]:
+    for name in _names(path):
         if not isinstance(value, dict) or name not in value:
             return MISSING
         value = value[name]
     return value
+
+
+@lru_cache(maxsize=4096)  # paths come from the configuration
+def _names(path: Path) -> tuple[str, ...]:
+    return tuple(path.split(".")[1:])

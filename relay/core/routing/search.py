@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from relay.core.errors import Reason
 from relay.core.routing.path import value_at
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 _DEFAULT_KEY = compile_key(("key",), "{source}/{content.type}/{content.name}")
 
 
-@dataclass(frozen=True, slots=True)
-class Routed:
+class Routed(msgspec.Struct, frozen=True, gc=False):
     """What the rules give: the names of those that matched, and (topic, key) for each record, in order.
 
     A topic stands once, with the key of the first rule that named it. `dropped_by` names the rule

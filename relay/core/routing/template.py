@@ -26,10 +26,11 @@ _FILTERS = ("kebab",)
 
 @dataclass(frozen=True, slots=True)
 class Placeholder:
-    """One value to be filled in."""
+    """One value to be filled in; `of_content` tells that it is a member of the content."""
 
     path: Path
     kebab: bool
+    of_content: bool
 
     def text(self, event: Event) -> str | None:
         """Give the value as text, or None when it is missing."""
@@ -57,9 +58,13 @@ class Topic:
         """Give the name for an event, or None when a value is missing or the name would be illegal."""
         if len(self.parts) == 1:
             return self.source
-        texts = [part if isinstance(part, str) else part.text(event) for part in self.parts]
-        name = "".join(text for text in texts if text is not None)
-        return name if None not in texts and legal_topic(name) else None
+        name = ""
+        for part in self.parts:
+            text = part if isinstance(part, str) else part.text(event)
+            if text is None:
+                return None
+            name += text
+        return name if legal_topic(name) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +85,16 @@ class KeyText:
         None when the template names members of the content and all of them are missing, or when
         nothing is left: no key is empty.
         """
-        filled, found, named = [], False, False
+        key, found, named = "", False, False
         for part in self.parts:
             if isinstance(part, str):
-                filled.append(part)
+                key += part
                 continue
             text = part.text(event)
-            filled.append(text or "")
-            if part.path.startswith(CONTENT):
+            key += text or ""
+            if part.of_content:
                 named, found = True, found or text is not None
-        return "".join(filled) or None if found or not named else None
+        return key or None if found or not named else None
 
 
 def compile_topic(place: Place, text: str) -> Topic:
@@ -139,4 +144,4 @@ def _placeholder(place: Place, inside: str) -> Placeholder:
     check_path(path, place)
     if colon and name not in _FILTERS:
         raise RuleError(place, unknown("filter", name, _FILTERS))
-    return Placeholder(path, kebab=bool(colon))
+    return Placeholder(path, kebab=bool(colon), of_content=path.startswith(CONTENT))
