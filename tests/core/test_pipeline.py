@@ -149,3 +149,24 @@ def test_the_traceparent_travels_as_a_header() -> None:
         (record,) = pipeline.process(delivery, SOURCE, ROUTES, Envelope(mode)).records
         assert ("traceparent", trace.encode()) in record.headers
         assert trace.encode() not in record.value
+
+
+def test_the_pipeline_s_index_gives_what_its_rules_do() -> None:
+    """A pipeline, which indexes its rules, gives the same as they do when they are gone through one by one."""
+    for kind in (b"A", b"ProvisioningFailed", b"Heartbeat"):
+        delivery = deliver(b'{"type":"%b","content":{},"meta":{"idempotencyKey":"id-1"}}' % kind)
+        indexed = pipeline.Pipeline({SOURCE.name: SOURCE}, ROUTES, Envelope()).process(delivery)
+        assert indexed == pipeline.process(delivery, SOURCE, ROUTES, Envelope())
+
+
+def test_what_travels_is_frozen_and_hides_what_was_sent() -> None:
+    """Nobody changes a value that another part holds as well, and a delivery shows neither body nor signature."""
+    delivery = deliver(b'{"type":"A","content":{},"meta":{"idempotencyKey":"id-1"}}')
+    done = pipeline.process(delivery, SOURCE, ROUTES, Envelope())
+    for value, field in ((delivery, "body"), (done, "records"), (done.event, "id"), (done.records[0], "topic")):
+        with pytest.raises(AttributeError):
+            setattr(value, field, None)
+        assert not hasattr(value, "__dict__")
+    assert "contoso" in repr(delivery)
+    assert "content" not in repr(delivery)
+    assert delivery.signature not in repr(delivery)
