@@ -73,8 +73,7 @@ class Store:
         try:
             found = rows(self._connection, query, (self._recent.oldest,))
         except apsw.Error as error:
-            msg = f"the spool could not be read: {error}"
-            raise Unavailable(msg) from error
+            raise Unavailable(f"the spool could not be read: {error}") from error
         return found[0][0] if found else None
 
     def commit(
@@ -161,9 +160,8 @@ class Store:
                 used = self._measure()
                 oldest = count(self._connection, "SELECT coalesce(min(number), 0) FROM ids")
         except apsw.Error as error:
-            self._swept = 0  # what seemed gone is there again
-            msg = f"the spool could not be swept: {error}"
-            raise Unavailable(msg) from error
+            self._sweep = Sweep(self._connection)  # from the oldest on: what seemed gone is there again
+            raise Unavailable(f"the spool could not be swept: {error}") from error
         self._used = used
         self._recent.forget(oldest)
         return gone
