@@ -85,6 +85,9 @@ class Connection(web.RequestHandler):
         if self._body is None and self._head_due is None:
             self._await_head()
         super().data_received(data)
+        if self._messages and getattr(self._messages[-1][0], "upgrade", False) and self.transport:
+            # Nothing is upgraded to: what follows such a head may be of another protocol, and is not taken in.
+            self.transport.pause_reading()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own type; aiohttp narrowed it to None
         """Answer what is under way to a client that has only finished sending; then close, or at once without any.
@@ -142,7 +145,6 @@ class Connection(web.RequestHandler):
         self._body = content
         if self._half_closed:
             self.eof_received()
-        # Nothing is upgraded to: what follows such a head may be of another protocol, and is not read.
         closes = message.should_close or message.upgrade or message.version < HttpVersion11
         return Request(message.method, message.url.raw_path, message.version, message.headers, content, closes, self)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from msgspec import structs
+from structlog.testing import capture_logs
 
 from relay.core.errors import Unavailable
 from relay.core.model import Status
@@ -254,10 +255,11 @@ async def test_an_error_of_ours_holds_back_this_topic_only(
         return await peek(max_bytes)
 
     monkeypatch.setattr(line, "peek", stumble)
-    lane = Lane(TOPIC, line, life.neighbours(kafka))
-    async with running(lane) as task:
-        await until(lambda: lane.trouble == "unexpected: ValueError('a mistake')")
-        await task
+    with capture_logs() as told:
+        async with running(Lane(TOPIC, line, life.neighbours(kafka))) as task:
+            await task
+    failed = [line["error"] for line in told if line["event"] == "lane.failed"]
+    assert failed == ["unexpected: ValueError('a mistake')"]
     assert published(kafka) == [1, 2, 3]
 
 
