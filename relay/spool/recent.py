@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from array import array
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,24 @@ class RecentIds:
     def oldest(self) -> int | None:
         """The oldest number remembered: the horizon. None when there is none."""
         return self._last - self._count + 1 if self._count else None
+
+    def fill(self, last: int, hashes: bytes) -> None:
+        """Remember the ids of the numbers up to `last`, of which `hashes` has the hashes, oldest first, and no others."""
+        keys = array("Q", hashes[-HASH_BYTES * self._capacity :])
+        if sys.byteorder == "little":
+            keys.byteswap()
+        self._last, self._count = last, len(keys)
+        ring, table, mask, capacity = self._ring, self._table, self._mask, self._capacity
+        place = (last - len(keys) + 1) % capacity
+        for key in keys:
+            ring[place] = key
+            slot = key & mask
+            while table[slot]:
+                slot = (slot + 1) & mask
+            place += 1
+            table[slot] = place
+            if place == capacity:
+                place = 0
 
     def add(self, number: int, digest: bytes) -> None:
         """Remember that `number` has the id with this digest; forget the one that leaves the horizon."""

@@ -69,3 +69,25 @@ def test_an_id_takes_at_most_24_bytes(capacity: int) -> None:
         tracemalloc.stop()
     assert len(recent) == capacity
     assert 16 * capacity <= taken <= 24 * capacity + 4096
+
+
+@given(
+    capacity=st.integers(1, 12),
+    first=st.integers(1, 1 << 40),
+    history=st.lists(st.sampled_from(DIGESTS), max_size=40),
+    later=st.lists(st.sampled_from(DIGESTS), max_size=20),
+)
+def test_filled_at_once_it_is_as_if_filled_one_by_one(
+    capacity: int, first: int, history: list[bytes], later: list[bytes]
+) -> None:
+    """What is read at start in one piece finds, counts and forgets as what was remembered one by one."""
+    slow, quick = RecentIds(capacity), RecentIds(capacity)
+    for number, digest in enumerate(history, first):
+        slow.add(number, digest)
+    quick.fill(first + len(history) - 1, b"".join(digest[:8] for digest in history))
+    for number, digest in enumerate(later, first + len(history)):
+        slow.add(number, digest)
+        quick.add(number, digest)
+    assert (len(quick), quick.oldest) == (len(slow), slow.oldest)
+    for wanted in DIGESTS:
+        assert sorted(quick.find(wanted)) == sorted(slow.find(wanted))
