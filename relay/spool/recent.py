@@ -43,7 +43,7 @@ class RecentIds:
         return self._last - self._count + 1 if self._count else None
 
     def fill(self, last: int, hashes: bytes) -> None:
-        """Remember the ids of the numbers up to `last`, of which `hashes` has the hashes, oldest first, and no others."""
+        """Remember the numbers up to `last` and no others: `hashes` has the hash of each, oldest first."""
         keys = array("Q", hashes[-HASH_BYTES * self._capacity :])
         if sys.byteorder == "little":
             keys.byteswap()

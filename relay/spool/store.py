@@ -10,9 +10,9 @@ import apsw
 from relay.core.errors import Unavailable
 from relay.core.model import Status
 from relay.spool.draft import SIZE, Draft, digest_of
-from relay.spool.file import BUSY_MS, PAGE_SIZE, SCHEMA_VERSION, connect_writer, count, rows
+from relay.spool.file import BUSY_MS, PAGE_SIZE, SCHEMA_VERSION, connect_writer, count, hashes, rows
 from relay.spool.ledger import Ledger
-from relay.spool.recent import HASH_BYTES, RecentIds
+from relay.spool.recent import RecentIds
 from relay.spool.sweep import Sweep
 from relay.spool.values import Appended, Entry, Journal, Journalled, Usage
 
@@ -42,13 +42,7 @@ class Store:
         self._remembered = remembered
         self._recent = RecentIds(remembered)
         self.last_number = count(self._connection, "SELECT coalesce(max(number), 0) FROM ids")
-        # One value for all of them, in order, as making a million rows would take seconds.
-        query = (
-            f"SELECT coalesce(group_concat(hex(substr(digest, 1, {HASH_BYTES})), ''), '') "  # noqa: S608 - constant
-            "FROM (SELECT digest FROM ids WHERE number > ? ORDER BY number)"
-        )
-        [(digests,)] = rows(self._connection, query, (self.last_number - remembered,))
-        self._recent.fill(self.last_number, bytes.fromhex(digests))
+        self._recent.fill(self.last_number, hashes(self._connection, self.last_number - remembered, self.last_number))
         self.last_flight = count(self._connection, "SELECT coalesce(max(id), 0) FROM flights")
         self.pending = count(self._connection, "SELECT count(*) FROM deliveries WHERE status = 'pending'")
         self._owed = count(self._connection, "SELECT coalesce(sum(owed), 0) FROM deliveries WHERE status = 'pending'")
