@@ -28,9 +28,9 @@ class Lines:
     """Writes finished lines to a stream; a stream that fails loses lines and never a delivery."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        """Write to a stream that is buffered, so that a line of any thread goes out whole."""
+        """Write to a stream, buffered or not: lines go out whole, whichever thread they are of."""
         self._stream = stream
-        self._flushing = False
+        self._waiting: list[bytes] = []
 
     def __call__(self, *_names: object) -> Lines:
         """Give itself: structlog asks for a logger by calling."""
@@ -38,7 +38,7 @@ class Lines:
 
     def msg(self, line: bytes) -> None:
         """Write one line at once."""
-        self._write(line)
+        self._waiting.append(line + b"\n")
         self.flush()
 
     def soon(self, line: bytes) -> None:
@@ -46,25 +46,20 @@ class Lines:
 
         A system call for each line would cost as much as the line. Without a loop it is written at once.
         """
-        self._write(line)
-        if not self._flushing:
+        self._waiting.append(line + b"\n")
+        if len(self._waiting) == 1:
             try:
                 asyncio.get_running_loop().call_soon(self.flush)
             except RuntimeError:
                 self.flush()
-            else:
-                self._flushing = True
 
     def flush(self) -> None:
-        """Write what waits."""
-        self._flushing = False
+        """Write what waits, in one piece."""
+        lines, self._waiting = self._waiting, []
         # Nobody may read any more, the disk be full, or the stream be closed: there is nowhere left to say so.
         with suppress(OSError, ValueError):
+            self._stream.write(b"".join(lines))
             self._stream.flush()
-
-    def _write(self, line: bytes) -> None:
-        with suppress(OSError, ValueError):
-            self._stream.write(line + b"\n")
 
     debug = info = soon
     warning = error = critical = exception = msg
