@@ -3,10 +3,14 @@
 Data goes to stdout, everything else to stderr. Exit 0; 1 the answer is no; 2 usage; 70 something
 unexpected; 78 configuration. Parts are imported when a verb needs them, so that `--help` is quick.
 
-    running         run, healthcheck       configuring   validate
-    sending         send, demo             explaining    explain
-    deliveries      deliveries list, show
-    options, exits  what verbs share       account, ruling, text   how a delivery is laid out for people
+    running         run, healthcheck
+    configuring     validate
+    sending         send, demo
+    explaining      explain
+    deliveries      deliveries list, deliveries show
+    options, exits  what verbs share
+    lookup, today   a delivery found in the spool, and what can be said of it now
+    account, rules, text   how that is laid out, for people and as JSON
 """
 
 from __future__ import annotations
@@ -17,7 +21,9 @@ import click
 
 from relay import __version__
 from relay.cli.configuring import validate
+from relay.cli.deliveries import deliveries
 from relay.cli.exits import UNEXPECTED, fail
+from relay.cli.explaining import explain
 from relay.cli.running import healthcheck, run
 from relay.cli.sending import demo, send
 
@@ -28,7 +34,7 @@ def cli() -> None:
     """Take signed Syskit Point webhooks in, publish CloudEvents to Kafka."""
 
 
-for verb in (run, validate, send, healthcheck, demo):
+for verb in (run, validate, send, explain, deliveries, healthcheck, demo):
     cli.add_command(verb)
 
 
