@@ -111,6 +111,10 @@ class Predicate(Protocol):
     def __call__(self, value: object) -> bool:
         """Tell whether the value satisfies the condition; total, never raises."""
 
+    @property
+    def written(self) -> object:
+        """The condition as the configuration writes it: plain data that compiles to an equal predicate."""
+
 
 class Template(Protocol):
     """A text with placeholders, filled from an event."""

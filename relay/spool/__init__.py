@@ -1,5 +1,7 @@
 """The spool: every accepted delivery on disk, until its records are in Kafka."""
 
+from relay.spool.browser import Browser
+from relay.spool.kept import Aloft, Kept, Known, Listed, Settled, Wanted
 from relay.spool.spool import Spool
 from relay.spool.values import (
     Appended,
@@ -16,16 +18,23 @@ from relay.spool.values import (
 )
 
 __all__ = [
+    "Aloft",
     "Appended",
+    "Browser",
     "Done",
     "Entry",
     "Fact",
     "Flight",
     "Journal",
     "Journalled",
+    "Kept",
+    "Known",
+    "Listed",
+    "Settled",
     "Settlement",
     "Spool",
     "Stored",
     "Usage",
     "Verdict",
+    "Wanted",
 ]

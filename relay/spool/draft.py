@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec.structs import replace
 
 from relay.core.errors import Cause, Reason, Unavailable
 from relay.core.model import Status
 from relay.spool.file import rows
+from relay.spool.identity import conflict_digest_of, digest_of
 from relay.spool.values import Appended, Entry
 
 if TYPE_CHECKING:
@@ -33,8 +32,6 @@ INSERT_DELIVERY = (
 INSERT_BODY = "INSERT INTO bodies (number, body) VALUES (?, ?)"
 INSERT_ID = "INSERT INTO ids (number, digest, fingerprint, accepted_at) VALUES (?, ?, ?, ?)"
 REPEAT = "UPDATE deliveries SET repeats = repeats + 1, repeated_at = ? WHERE number = ?"
-
-_pack = msgspec.msgpack.Encoder().encode
 
 
 class Draft:
@@ -60,10 +57,10 @@ class Draft:
 
     def append(self, entry: Entry, now: float) -> Appended | Unavailable:
         """Take an entry, or say what it repeats, or why it cannot be taken."""
-        digest = digest_of(entry)
+        digest = digest_of(entry.delivery.source, entry.dedupe_id)
         first = self._first(digest)
         if first and first[1] != entry.fingerprint:
-            digest = _digest(entry.delivery.source, "conflict", entry.dedupe_id, entry.fingerprint.hex())
+            digest = conflict_digest_of(entry.delivery.source, entry.dedupe_id, entry.fingerprint)
             detail = f"delivery {first[0]} has the same id with another type or content"
             entry = replace(entry, status=Status.DEAD, reason=Reason.ID_CONFLICT, detail=detail)
             first = self._first(digest)
@@ -122,15 +119,6 @@ class Draft:
         self._rows.append(_row(number, entry, now, owed))
         self._bodies.append((number, entry.delivery.body))
         return Appended(number, entry.status, entry.reason, entry.detail)
-
-
-def digest_of(entry: Entry) -> bytes:
-    """Give the 16 bytes by which the spool recognises a repeat of this entry: of its source and dedupe id."""
-    return _digest(entry.delivery.source, entry.dedupe_id)
-
-
-def _digest(*parts: str) -> bytes:
-    return sha256(_pack(parts)).digest()[:16]
 
 
 def _size(entry: Entry) -> int:

@@ -9,8 +9,9 @@ import apsw
 
 from relay.core.errors import Unavailable
 from relay.core.model import Status
-from relay.spool.draft import SIZE, Draft, digest_of
+from relay.spool.draft import SIZE, Draft
 from relay.spool.file import BUSY_MS, PAGE_SIZE, SCHEMA_VERSION, connect_writer, count, hashes, rows
+from relay.spool.identity import digest_of
 from relay.spool.ledger import Ledger
 from relay.spool.recent import RecentIds
 from relay.spool.sweep import Sweep
@@ -87,7 +88,7 @@ class Store:
         bound = self.last_number - WARM
         return (
             self.sound
-            and not any(self._recent.may_have(digest_of(entry)) for entry in entries)
+            and not any(self._recent.may_have(digest_of(entry.delivery.source, entry.dedupe_id)) for entry in entries)
             and all(settled.number > bound for journal in journals for settled in journal.settlements)
             and not any(journal.verdicts for journal in journals)
         )

@@ -10,6 +10,7 @@ read, so that an event meets no rule that could still be wrong.
     path        the places in an event that both can name
     search      an event and the routes -> `Routed`
     index       of many routes those that an event can match
+    explanation the same, told rule by rule
 """
 
 from relay.core.routing.fault import RuleError

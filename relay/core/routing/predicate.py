@@ -2,7 +2,8 @@
 
 On a path that does not exist every predicate is false, save `exists: false`, and `not`, which is
 true whenever what it holds is false. Predicates are values: two that are written alike are equal,
-which is how a rule that can never be reached is found.
+which is how a rule that can never be reached is found. Each can be written again as the configuration
+writes it (`written`), which is how an explanation says what was expected.
 """
 
 from __future__ import annotations
@@ -30,6 +31,14 @@ class OneOf:
     def __call__(self, value: object) -> bool:  # noqa: D102 - the class says it
         return _typed(value) in self.values
 
+    @property
+    def written(self) -> object:  # noqa: D102 - the protocol says it
+        values = [value for _, value in sorted(self.values, key=repr)]
+        if len(values) > 1:
+            return {"in": values}
+        (value,) = values
+        return value if isinstance(value, str) and not set("*?[") & set(value) else {"exact": value}
+
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
@@ -40,6 +49,10 @@ class Prefix:
     def __call__(self, value: object) -> bool:  # noqa: D102 - the class says it
         return isinstance(value, str) and value.startswith(self.text)
 
+    @property
+    def written(self) -> object:  # noqa: D102 - the protocol says it
+        return {"prefix": self.text}
+
 
 @dataclass(frozen=True, slots=True)
 class Suffix:
@@ -49,6 +62,10 @@ class Suffix:
 
     def __call__(self, value: object) -> bool:  # noqa: D102 - the class says it
         return isinstance(value, str) and value.endswith(self.text)
+
+    @property
+    def written(self) -> object:  # noqa: D102 - the protocol says it
+        return {"suffix": self.text}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +91,10 @@ class Glob:
             at = found + len(piece)
         return at <= end
 
+    @property
+    def written(self) -> object:  # noqa: D102 - the protocol says it
+        return "*".join((self.head, *self.middle, self.tail))
+
 
 @dataclass(frozen=True, slots=True)
 class Exists:
@@ -83,6 +104,10 @@ class Exists:
 
     def __call__(self, value: object) -> bool:  # noqa: D102 - the class says it
         return (value is not MISSING) is self.wanted
+
+    @property
+    def written(self) -> object:  # noqa: D102 - the protocol says it
+        return {"exists": self.wanted}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +119,10 @@ class AnyOf:
     def __call__(self, value: object) -> bool:  # noqa: D102 - the class says it
         return any(part(value) for part in self.parts)
 
+    @property
+    def written(self) -> object:  # noqa: D102 - the protocol says it
+        return {"any": [part.written for part in self.parts]}
+
 
 @dataclass(frozen=True, slots=True)
 class AllOf:
@@ -104,6 +133,12 @@ class AllOf:
     def __call__(self, value: object) -> bool:  # noqa: D102 - the class says it
         return all(part(value) for part in self.parts)
 
+    @property
+    def written(self) -> object:  # noqa: D102 - the protocol says it
+        parts = [part.written for part in self.parts]
+        merged = {word: part[word] for part in parts if isinstance(part, dict) and len(part) == 1 for word in part}
+        return merged if len(merged) == len(parts) > 1 else {"all": parts}
+
 
 @dataclass(frozen=True, slots=True)
 class Not:
@@ -113,6 +148,10 @@ class Not:
 
     def __call__(self, value: object) -> bool:  # noqa: D102 - the class says it
         return not self.part(value)
+
+    @property
+    def written(self) -> object:  # noqa: D102 - the protocol says it
+        return {"not": self.part.written}
 
 
 def compile_predicate(place: Place, raw: object) -> Predicate:

@@ -65,6 +65,11 @@ def route(event: Event, routes: Sequence[Route]) -> Routed:
     return Routed(tuple(matched), tuple(targets.items()), None if targets else dropped_by)
 
 
+def key_of(event: Event, rule: Route) -> str:
+    """Give the key of the records that a rule gives for an event; never empty."""
+    return (rule.key or _DEFAULT_KEY).fill(event) or f"{event.source}/{event.type}"
+
+
 def _matches(event: Event, rule: Route) -> bool:
     for path, predicate in rule.match:  # noqa: SIM110 - a generator costs more than the test itself
         if not predicate(value_at(event, path)):
@@ -73,7 +78,7 @@ def _matches(event: Event, rule: Route) -> bool:
 
 
 def _add_targets(event: Event, rule: Route, targets: dict[str, str]) -> None:
-    key = (rule.key or _DEFAULT_KEY).fill(event) or f"{event.source}/{event.type}"
+    key = key_of(event, rule)
     for template in rule.topics:
         topic = template.fill(event)
         if topic is None:

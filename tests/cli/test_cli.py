@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relay import __version__
+from tests.cli.typed import free_port, relay
 from tests.running import KEY, PATH, RELAY, Running, event, settings
 
 if TYPE_CHECKING:
@@ -23,15 +23,6 @@ ROUTES = [
     {"name": "known", "match": {"type": "Provisioning*"}, "topics": ["cli.{type}"], "continue": True},
     {"name": "failed", "match": {"type": "ProvisioningFailed"}, "topics": ["cli.failed", "cli.ops"]},
 ]
-
-
-def relay(*arguments: str, data: bytes = b"", **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run a verb to its end, with nothing of this process's environment that it would read."""
-    clean = {name: value for name, value in os.environ.items() if name not in {"RELAY_CONFIG", "NO_COLOR"}}
-    done = subprocess.run(
-        [RELAY, *arguments], input=data, capture_output=True, timeout=30, check=False, env=clean | environ
-    )
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +42,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     )
     with Running(folder, configuration) as process:
         yield process
-
-
-def free_port() -> int:
-    """Find a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_validate_prints_what_it_read(running: Running) -> None:

@@ -1,0 +1,47 @@
+"""The command line: what each verb takes, prints and exits with.
+
+Data goes to stdout, everything else to stderr. Exit 0; 1 the answer is no; 2 usage; 70 something
+unexpected; 78 configuration. Parts are imported when a verb needs them, so that `--help` is quick.
+
+    running         run, healthcheck
+    configuring     validate
+    sending         send, demo
+    explaining      explain
+    deliveries      deliveries list, deliveries show
+    options, exits  what verbs share
+    lookup, today   a delivery found in the spool, and what can be said of it now
+    account, rules, text   how that is laid out, for people and as JSON
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import click
+
+from relay import __version__
+from relay.cli.configuring import validate
+from relay.cli.deliveries import deliveries
+from relay.cli.exits import UNEXPECTED, fail
+from relay.cli.explaining import explain
+from relay.cli.running import healthcheck, run
+from relay.cli.sending import demo, send
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="relay")
+def cli() -> None:
+    """Take signed Syskit Point webhooks in, publish CloudEvents to Kafka."""
+
+
+for verb in (run, validate, send, explain, deliveries, healthcheck, demo):
+    cli.add_command(verb)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit; what nobody expected is one line and exit 70."""
+    try:
+        cli.main(standalone_mode=True)
+    except Exception as error:  # noqa: BLE001 - a traceback helps nobody who runs a command
+        fail(f"unexpected {type(error).__name__}: {error}", UNEXPECTED)
+    raise SystemExit(0)

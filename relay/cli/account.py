@@ -1,0 +1,124 @@
+"""The account of a stored delivery: what really happened to it, laid out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from relay.cli.text import lines, moment, safe
+from relay.core.model import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from relay.cli.today import Account
+    from relay.spool import Kept, Listed
+
+
+def status_of(listed: Listed) -> str:
+    """Say in one sentence what became of it."""
+    detail = safe(listed.detail or "")
+    if listed.status is Status.DEAD:
+        return f"dead, {listed.reason}: {detail}"
+    if listed.status is Status.DROPPED:
+        return f"dropped by the rule {detail}"
+    return "pending: on disk, and on its way to Kafka" if listed.status is Status.PENDING else "published"
+
+
+def tell_account(kept: Kept, account: Account) -> None:
+    """Print what happened to a delivery, in the order in which it happened."""
+    listed, delivery = kept.listed, kept.delivery
+    click.echo(f"delivery {listed.number}: {status_of(listed)}")
+    lines([
+        ("source", safe(listed.source)),
+        ("id", safe(listed.event_id)),
+        ("type", safe(listed.type or "(not readable)")),
+        ("received", f"{moment(listed.received_at)}, {len(delivery.body)} bytes, signed with key {delivery.key_id}"),
+        ("accepted", moment(kept.accepted_at) or "(its id has left the memory of repeats)"),
+        *_records(kept, account.waiting),
+        ("settled", moment(listed.settled_at) or "not yet"),
+        ("sender", _answer(listed)),
+        ("repeats", _repeats(listed)),
+        ("signature", account.check.text),
+    ])  # fmt: skip
+    if listed.status is Status.PENDING:
+        click.echo(
+            "the relay says" if account.health is not None else "no relay answers: it goes on when one is started"
+        )
+        for row in account.health or ():
+            click.echo(f"  {row.state:<4}  {safe(row.name)}: {safe(row.detail)}")
+
+
+def account_fields(kept: Kept, account: Account) -> dict[str, object]:
+    """Give the account as members for JSON."""
+    fields = listed_fields(kept.listed)
+    fields |= {
+        "accepted": moment(kept.accepted_at),
+        "key": kept.delivery.key_id,
+        "bytes": len(kept.delivery.body),
+        "traceparent": kept.delivery.traceparent,
+        "records": [
+            {"topic": record.topic, "partition": record.partition, "offset": record.offset, "flight": record.flight}
+            | ({"reason": record.reason, "detail": record.detail} if record.reason else {})
+            for record in kept.records
+        ],
+        "flights": [
+            {"flight": one.flight, "topic": one.topic, "partition": one.partition, "sent": moment(one.sent_at)}
+            for one in kept.aloft
+        ],
+        "waiting": account.waiting,
+        "verified": account.check.verified,
+        "verification": account.check.text,
+    }
+    if kept.listed.status is Status.PENDING:
+        fields["relay"] = None if account.health is None else [row._asdict() for row in account.health]
+    return fields
+
+
+def listed_fields(listed: Listed) -> dict[str, object]:
+    """Give a line of the list as members for JSON."""
+    return {
+        "delivery": listed.number,
+        "source": listed.source,
+        "id": listed.event_id,
+        "type": listed.type,
+        "received": moment(listed.received_at),
+        "status": listed.status,
+        "reason": listed.reason,
+        "detail": listed.detail,
+        "settled": moment(listed.settled_at),
+        "answered": listed.answered,
+        "answered_at": moment(listed.answered_at),
+        "repeats": listed.repeats,
+        "repeated_at": moment(listed.repeated_at),
+    }
+
+
+def _records(kept: Kept, waiting: Sequence[str]) -> list[tuple[str, str]]:
+    told = []
+    for record in kept.records:
+        flight = f", carried by flight {record.flight}" if record.flight else ""
+        if record.reason:
+            told.append(f"{record.topic}: dead, {record.reason}: {safe(record.detail or '')}{flight}")
+        else:
+            offset = "unknown, as the broker knew it no more" if record.offset is None else record.offset
+            told.append(f"{record.topic}: in Kafka, partition {record.partition}, offset {offset}{flight}")
+    told += [
+        f"{one.topic}: in flight {one.flight} to partition {one.partition} since {moment(one.sent_at)}"
+        for one in kept.aloft
+    ]
+    told += [f"{topic}: waits for its turn in the lane of {topic}" for topic in waiting]
+    return [("record", text) for text in told] or [("record", "none")]
+
+
+def _answer(listed: Listed) -> str:
+    if listed.answered is None:
+        return "was not told anything yet, or the relay ended before that was noted"
+    return f"was told {listed.answered} at {moment(listed.answered_at)}"
+
+
+def _repeats(listed: Listed) -> str:
+    if not listed.repeats:
+        return "none"
+    return f"{listed.repeats}, each answered as a duplicate, the last at {moment(listed.repeated_at)}"

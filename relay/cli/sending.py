@@ -1,0 +1,61 @@
+"""Deliveries sent as Syskit Point sends them: one by hand, and the demo's samples."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+
+from relay.cli.exits import NO, fail
+from relay.cli.options import config_option, load_config, source_named
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ACCEPTED = 202
+
+
+@click.command(short_help="Sign a file, post it, print the receipt.")
+@click.argument("file", type=click.File("rb"))
+@click.option("--source", "name", required=True, help="The source to send as; its first key signs.")
+@click.option("--url", help="Where to post; by default the relay on this machine, at the source's path.")
+@config_option
+def send(file: BinaryIO, name: str, url: str | None, path: Path) -> None:
+    """Sign FILE (or - for standard input) as Syskit Point does, post it, and print the receipt."""
+    from http.client import HTTPException
+
+    from relay.core.errors import Rejected
+    from relay.sandbox import sender
+
+    config = load_config(path)
+    source = source_named(config, name)
+    body = file.read()
+    url = url or f"http://127.0.0.1:{config.listen.port}{source.path}"
+    try:
+        answer = sender.post(url, sender.headers_for(source, body), body)
+    except Rejected as error:
+        fail(f"cannot be signed: {error}", NO)
+    except (OSError, ValueError, HTTPException) as error:
+        fail(f"cannot post to {url.partition('?')[0]}: {error}", NO)
+    click.echo(answer.text)
+    if answer.status == ACCEPTED and not answer.accepted:
+        fail(f"kept as a dead letter: {answer.fields.get('reason')}; the relay's log says why", NO)
+    if not answer.accepted:
+        fail(f"not accepted: HTTP {answer.status}", NO)
+
+
+@click.command(short_help="Show the relay at work, with Kafka embedded.")
+@click.option("--once", is_flag=True, help="Leave after the samples.")
+@click.option("--kafka", "bootstrap", metavar="HOST:PORT", help="Use this cluster in place of the embedded one.")
+@click.option("--port", type=click.IntRange(0, 65_535), default=0, help="Where to listen; by default any free port.")
+def demo(once: bool, bootstrap: str | None, port: int) -> None:  # noqa: FBT001 - click's flags
+    """Show the relay at work: signed deliveries in, and the records as a subscriber reads them."""
+    try:
+        from relay.sandbox import demo as sandbox
+    except ModuleNotFoundError as error:
+        if error.name != "confluent_kafka":
+            raise
+        fail("the demo needs confluent-kafka: pip install 'syskit-point-relay[demo]'", NO)
+    except KeyboardInterrupt:
+        return  # Ctrl-C is how a demo ends, also while it starts
+    sandbox.show(once=once, bootstrap=bootstrap, port=port)

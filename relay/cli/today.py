@@ -1,0 +1,119 @@
+"""What can be said of a stored delivery today: by its source's keys, by the rules, and by the relay that runs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, NamedTuple
+
+from relay.core.errors import Reason, Rejected
+from relay.core.model import Status
+from relay.core.pipeline import Pipeline
+from relay.core.ruling import rule_on
+from relay.core.signature import authenticate
+from relay.health import ask_ready
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from relay.config import Config
+    from relay.core.ruling import Ruling
+    from relay.spool import Kept
+
+ASK_TIMEOUT = 2.0
+OF_ROUTING = (Reason.MALFORMED, Reason.UNROUTABLE, Reason.ILLEGAL_TOPIC)
+
+
+class Check(NamedTuple):
+    """What a stored signature is worth under the keys of today; `verified` is None when that could not be asked."""
+
+    verified: bool | None
+    text: str
+
+
+class Row(NamedTuple):
+    """One row of the running relay's health."""
+
+    name: str
+    state: str
+    detail: str
+
+
+class Account(NamedTuple):
+    """What is told of a stored delivery beside what the spool holds of it.
+
+    `waiting` are the topics whose record is neither settled nor in a flight. `health` is what the running
+    relay says about a pending one: None when none answers, or when the delivery is not pending.
+    """
+
+    ruling: Ruling | None
+    check: Check
+    waiting: list[str]
+    health: tuple[Row, ...] | None
+
+
+def pipeline_of(config: Config) -> Pipeline:
+    """Give the pipeline as the relay builds it of this configuration."""
+    return Pipeline({source.name: source for source in config.sources}, config.routes, config.envelope)
+
+
+def account_of(config: Config, kept: Kept, *, secrets: bool) -> Account:
+    """Gather it; the running relay is asked only about a pending delivery."""
+    pipeline = pipeline_of(config)
+    ruling = rule_on(kept.delivery, pipeline) if kept.delivery.source in pipeline.sources else None
+    check = _check_signature(config, kept, secrets=secrets)
+    if kept.listed.status is not Status.PENDING:
+        return Account(ruling, check, [], None)
+    topics = ruling.topics if ruling else ()
+    begun = [*(record.topic for record in kept.records), *(one.topic for one in kept.aloft)]
+    health = _ask_relay(config, kept, [*topics, *begun])
+    return Account(ruling, check, [topic for topic in topics if topic not in begun], health)
+
+
+def difference(kept: Kept, ruling: Ruling | None) -> str | None:
+    """Say what today's rules would do otherwise than was done; None when it is the same, or is still to come."""
+    listed = kept.listed
+    if ruling is None or listed.status is Status.PENDING or listed.reason is Reason.ID_CONFLICT:
+        return None
+    by_rules = listed.status is Status.DEAD and listed.reason in OF_ROUTING
+    then = f"dead, {listed.reason}" if by_rules else "dropped" if listed.status is Status.DROPPED else _to(kept)
+    now = f"dead, {ruling.fate.reason}" if ruling.fate else _topics(ruling.topics) if ruling.topics else "dropped"
+    return f"it was {then}; by today's rules it would be {now}" if then != now else None
+
+
+def _to(kept: Kept) -> str:
+    return _topics(tuple(record.topic for record in kept.records))
+
+
+def _topics(topics: tuple[str, ...]) -> str:
+    return f"for {', '.join(sorted(topics))}"
+
+
+def _check_signature(config: Config, kept: Kept, *, secrets: bool) -> Check:
+    """Verify a stored signature again, over the stored body."""
+    delivery = kept.delivery
+    source = next((source for source in config.sources if source.name == delivery.source), None)
+    if source is None:
+        return Check(None, f"not checked: the source {delivery.source} is not configured")
+    if not secrets:
+        return Check(None, "not checked: --no-secrets")
+    signatures, received_at = [delivery.signature], delivery.received_at
+    try:
+        again = authenticate(
+            source, signatures, delivery.body, algorithms=(), received_at=received_at, traceparent=None
+        )
+    except Rejected:
+        return Check(
+            verified=False, text=f"verifies under no key of today; when it came it did under {delivery.key_id}"
+        )
+    return Check(verified=True, text=f"verified by key {again.key_id}")
+
+
+def _ask_relay(config: Config, kept: Kept, topics: Sequence[str]) -> tuple[Row, ...] | None:
+    """Ask the running relay for the rows about these topics and this source, and for all that is wrong."""
+    _, text = ask_ready(config.admin.host, config.admin.port, ASK_TIMEOUT, as_json=True)
+    try:
+        rows = [Row(row["name"], row["state"], row["detail"]) for row in json.loads(text)["checks"]]
+    except (ValueError, KeyError, TypeError):
+        return None
+    named = {f"{what} {topic}" for topic in topics for what in ("lane", "topic")} | {f"source {kept.delivery.source}"}
+    return tuple(row for row in rows if row.name in named or row.state != "ok")
