@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, NoReturn
 
 from aiohttp import web_protocol
@@ -86,6 +88,31 @@ async def test_a_fault_of_ours_is_answered_503() -> None:
     assert answer.fields == {"error": "the delivery could not be stored"}
     (line,) = logged
     assert (line["event"], line["detail"]) == ("delivery.unavailable", "unexpected: RuntimeError('a fault in line 17')")
+
+
+async def test_a_flood_of_refusals_is_told_ten_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one reason and source ten lines a second are written, whatever a forger sends; each one is counted."""
+    stopped = SimpleNamespace(monotonic=lambda: 5.0, perf_counter=time.perf_counter)
+    monkeypatch.setattr("relay.server.listener.time", stopped)
+    metrics = Metrics(sources=["contoso"], types=(), dropping=(), topics=(), version="0")
+    listener = Listener(Listen(host="127.0.0.1", port=0), [SOURCE], Faulty(), metrics)
+    unsigned, unknown = request(event(), {}), request(event(), {}, "/elsewhere")
+    await listener.start()
+    try:
+        with capture_logs() as logged:
+            await asyncio.to_thread(_ask_all, listener.port, [unsigned] * 15 + [unknown] * 3)
+    finally:
+        await listener.stop()
+    reasons = [line["reason"] for line in logged]
+    assert (reasons.count("missing_signature"), reasons.count("unknown_path")) == (10, 3)
+    page = metrics.render().decode()
+    assert 'relay_deliveries_rejected_total{reason="missing_signature",source="contoso"} 15.0' in page
+
+
+def _ask_all(port: int, requests: list[bytes]) -> None:
+    with Wire(port) as wire:
+        for one in requests:
+            assert wire.ask(one).status in (401, 404)
 
 
 async def _ask(port: int) -> Answer:
