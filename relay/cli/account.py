@@ -113,8 +113,10 @@ def _records(kept: Kept, waiting: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _answer(listed: Listed) -> str:
+    if listed.status is Status.PENDING:
+        return "what it was told is noted when the delivery is settled"
     if listed.answered is None:
-        return "was not told anything yet, or the relay ended before that was noted"
+        return "what it was told is not known: the relay was started anew before the delivery was settled"
     return f"was told {listed.answered} at {moment(listed.answered_at)}"
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from relay.cli.account import listed_fields, status_of
+from relay.cli.account import listed_fields
 from relay.cli.exits import NO, UNEXPECTED, fail, leave
 from relay.cli.text import moment, safe
 from relay.core.errors import Unavailable
@@ -73,7 +73,7 @@ def tell_list(found: list[Listed], *, as_json: bool) -> None:
         return
     if not found:
         return
-    titles = ("DELIVERY", "RECEIVED", "SOURCE", "TYPE", "ID", "STATUS")
+    titles = ("DELIVERY", "RECEIVED", "SOURCE", "TYPE", "STATUS", "ID")
     table = [titles, *(_cells(listed) for listed in found)]
     widths = [max(len(cells[column]) for cells in table) for column in range(len(titles) - 1)]
     for cells in table:
@@ -83,8 +83,8 @@ def tell_list(found: list[Listed], *, as_json: bool) -> None:
 
 def _cells(listed: Listed) -> tuple[str, ...]:
     received = (moment(listed.received_at) or "")[:19] + "Z"
-    kind, event_id = safe(listed.type or "-"), safe(listed.event_id)
-    return str(listed.number), received, safe(listed.source), kind, event_id, status_of(listed).partition(": on")[0]
+    fate = f"{listed.status}: {listed.reason}" if listed.reason else listed.status.value
+    return str(listed.number), received, safe(listed.source), safe(listed.type or "-"), fate, safe(listed.event_id)
 
 
 def _remembered(browser: Browser, config: Config, named: str, number: int | None, source: str | None) -> Known | None:

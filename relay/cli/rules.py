@@ -23,7 +23,7 @@ def tell_ruling(ruling: Ruling) -> None:
     """Print what every rule says, then the records or why there are none."""
     if ruling.event:
         event = ruling.event
-        pairs = [("type", safe(event.type)), ("subject", safe(event.subject or "(none)"))]
+        pairs = [("id", safe(event.id)), ("type", safe(event.type)), ("subject", safe(event.subject or "(none)"))]
         lines([*pairs, ("time", event.time or "(missing or unreadable)")])
         click.echo("rules")
     for finding in ruling.findings:

@@ -1,0 +1,284 @@
+"""`relay explain` and `relay deliveries`: what became of an event, and why, told by those two alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from relay.core.signature import fingerprint
+from tests.cli.typed import free_port, relay
+from tests.running import KEY, PATH, RELAY, Running, event, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+OTHER_KEY = "0f8fad5b-d9cb-469f-a165-70867728950e"
+ROUTES = [
+    {"name": "silence", "match": {"type": "Heartbeat"}, "drop": True},
+    {"name": "named", "match": {"content.name": {"any": [{"prefix": "x-"}, "y"]}}, "topics": ["cli.x.{content.size}"]},
+    {"name": "known", "match": {"type": "Provisioning*"}, "topics": ["cli.{type:kebab}"], "key": "k"},
+    {"name": "last", "match": {"content.nothing": "*"}, "topics": ["cli.last"]},
+]
+BODY = event(event_id="one")
+HOSTILE = b"\x1b[31m\xff\n{"
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Give a relay without Kafka, with deliveries 1 pending, 2 conflicting, 3 dropped, 4 unroutable, 5 malformed."""
+    folder = tmp_path_factory.mktemp("explain")
+    listen, admin = {"host": "127.0.0.1", "port": free_port()}, {"port": free_port()}
+    configuration = settings(
+        "127.0.0.1:9", folder, "", routes=ROUTES, listen=listen, admin=admin,
+        ack={"after": "stored"}, stop={"timeout": "0s"},
+    )  # fmt: skip
+    with Running(folder, configuration) as process:
+        for body in (BODY, event("Sales", event_id="one"), event(kind="Heartbeat", event_id="two")):
+            process.post(body)
+        for body in (event(kind="Unknown", event_id="three"), HOSTILE, BODY):
+            process.post(body)
+        yield process
+
+
+def asked(running: Running, *arguments: str, data: bytes = b"", code: int = 0) -> dict[str, Any]:
+    """Run a verb with --json, and give its one object."""
+    done = relay(*arguments, "--json", "-c", str(running.config), data=data)
+    assert done.returncode == code, done.stderr
+    found = json.loads(done.stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+def told(running: Running, *arguments: str, data: bytes = b"", code: int = 0) -> str:
+    """Run a verb, and give what it prints for people."""
+    done = relay(*arguments, "-c", str(running.config), data=data)
+    assert done.returncode == code, done.stderr
+    return done.stdout
+
+
+def changed(running: Running, folder: Path, **sections: object) -> str:
+    """Write the configuration of the relay that runs with other sections; give its path."""
+    file = folder / "changed.yaml"
+    file.write_text(json.dumps(json.loads(running.config.read_text()) | sections))
+    return str(file)
+
+
+def test_a_file_is_explained_rule_by_rule(running: Running, tmp_path: Path) -> None:
+    """Each rule with its verdict, expected and actual; then topic, key, headers and value as published."""
+    file = tmp_path / "event.json"
+    file.write_bytes(event(event_id="fresh"))
+    found = asked(running, "explain", str(file))
+    assert [rule["verdict"] for rule in found["rules"]] == ["not_matched", "not_matched", "matched", "not_looked_at"]
+    assert found["rules"][0]["conditions"] == [
+        {"path": "type", "expected": "Heartbeat", "held": False, "actual": "ProvisioningStarted"}
+    ]
+    (record,) = found["outcome"]["records"]
+    assert (record["topic"], record["key"]) == ("cli.provisioning-started", "k")
+    assert record["headers"] == [{"name": "content-type", "value": "application/cloudevents+json"}]
+    assert json.loads(record["value"])["id"] == "fresh"
+    assert found["repeat"] is None
+    text = told(running, "explain", "-", data=file.read_bytes())
+    for line in (
+        "- silence: not matched",
+        'FAILS  type: expected "Heartbeat", is "ProvisioningStarted"',
+        'FAILS  content.name: expected {"any": [{"prefix": "x-"}, "y"]}, is "Marketing"',
+        'fails  {"prefix": "x-"}',
+        "+ known: matched",
+        'gives  cli.provisioning-started, key "k"',
+        ". last: not looked at",
+        "outcome: 1 record, to cli.provisioning-started",
+        "if it came now: a new event",
+    ):
+        assert line in text
+
+
+@pytest.mark.parametrize(
+    ("body", "reason", "code"),
+    [
+        (event(kind="Heartbeat"), None, 0),
+        (event(kind="Unknown"), "unroutable", 1),
+        (event("x-1"), "illegal_topic", 1),
+        (b"nonsense", "malformed", 1),
+        (b'{"type":"A","content":' + b"[" * 100 + b"]" * 100 + b',"meta":{"idempotencyKey":"x"}}', "malformed", 1),
+    ],
+)
+def test_what_would_be_dead_is_exit_1(running: Running, body: bytes, reason: str | None, code: int) -> None:
+    """Dropped is exit 0; dead is exit 1, with its reason and a sentence."""
+    outcome = asked(running, "explain", "-", data=body, code=code)["outcome"]
+    assert outcome.get("reason") == reason
+    assert outcome["status"] == ("dead" if code else "dropped")
+    assert (reason or "dropped by the rule silence") in told(running, "explain", "-", data=body, code=code)
+
+
+def test_a_missing_value_is_told_as_missing(running: Running) -> None:
+    """A path that the event does not have is said to be missing, and is no null."""
+    body = event(kind="Unknown")
+    condition = asked(running, "explain", "-", data=body, code=1)["rules"][3]["conditions"][0]
+    assert condition == {"path": "content.nothing", "expected": "*", "held": False, "missing": True}
+    assert 'content.nothing: expected "*", is missing' in told(running, "explain", "-", data=body, code=1)
+
+
+@pytest.mark.parametrize(
+    ("body", "repeat", "code"),
+    [
+        (BODY, ("duplicate", 1), 0),
+        (event("Sales", event_id="one"), ("duplicate", 2), 0),
+        (event("Third", event_id="one"), ("id_conflict", 1), 1),
+        (event(kind="Unknown", event_id="three"), ("duplicate", 4), 1),
+    ],
+)
+def test_a_file_is_compared_with_what_the_spool_remembers(
+    running: Running, body: bytes, repeat: tuple[str, int], code: int
+) -> None:
+    """As the spool would take it: a duplicate of which delivery, or in conflict with which."""
+    found = asked(running, "explain", "-", data=body, code=code)["repeat"]
+    assert (found["as"], found["of"]) == repeat
+    answer = running.post(body).fields if repeat[0] == "duplicate" else None
+    assert answer is None or (answer["status"], answer["delivery"]) == repeat
+
+
+def test_what_would_be_rejected_is_told(running: Running, tmp_path: Path) -> None:
+    """A body that is too large, or has no content to sign, never becomes a delivery: exit 1 and why."""
+    listen = {"host": "127.0.0.1", "port": 0, "max_body": "1KiB"}
+    done = relay("explain", "-", "-c", changed(running, tmp_path, listen=listen), data=b"x" * 1025)
+    assert (done.returncode, "body_too_large" in done.stderr) == (1, True)
+    sources = {"contoso": {"path": PATH, "keys": [KEY], "signs": "content"}}
+    done = relay("explain", "-", "-c", changed(running, tmp_path, sources=sources), data=b"{}")
+    assert (done.returncode, "ambiguous_content" in done.stderr) == (1, True)
+
+
+def test_a_file_needs_its_source_when_there_are_several(running: Running, tmp_path: Path) -> None:
+    """With several sources one must be named, which is a matter of usage; the key of it is not needed."""
+    sources = {name: {"path": f"/{name}", "keys": ["${ABSENT}"]} for name in ("contoso", "fabrikam")}
+    file = changed(running, tmp_path, sources=sources)
+    done = relay("explain", "-", "--no-secrets", "-c", file, data=BODY)
+    assert (done.returncode, "contoso, fabrikam" in done.stderr) == (2, True)
+    done = relay("explain", "-", "--no-secrets", "--source", "fabrikam", "--json", "-c", file, data=BODY)
+    assert (done.returncode, json.loads(done.stdout)["source"]) == (0, "fabrikam")
+    assert relay("explain", "-", "--source", "fabrikam", "-c", file, data=BODY).returncode == 78
+
+
+def test_a_stored_delivery_is_explained_with_what_happened(running: Running) -> None:
+    """Pending: the lane it waits in, and what the running relay says of it; repeats are counted."""
+    found = asked(running, "explain", "1")
+    assert (found["delivery"], found["status"], found["waiting"]) == (1, "pending", ["cli.provisioning-started"])
+    assert found["repeats"] >= 1
+    assert found["today"]["outcome"]["records"][0]["topic"] == "cli.provisioning-started"
+    assert any(row["name"] == "lane cli.provisioning-started" and row["state"] == "warn" for row in found["relay"])
+    text = told(running, "explain", "1")
+    assert "waits for its turn in the lane of cli.provisioning-started" in text
+    assert "warn  lane cli.provisioning-started" in text
+
+
+@pytest.mark.parametrize(
+    ("named", "code", "status", "text"),
+    [
+        ("2", 1, "dead", "delivery 1 has the same id with another type or content"),
+        ("two", 0, "dropped", "dropped by the rule silence"),
+        ("three", 1, "dead", "unroutable: no rule matches"),
+        ("5", 1, "dead", "malformed: not readable as JSON"),
+    ],
+)
+def test_each_fate_is_explained(running: Running, named: str, code: int, status: str, text: str) -> None:
+    """By number or by event id; dead is exit 1."""
+    assert asked(running, "explain", named, code=code)["status"] == status
+    assert text in told(running, "explain", named, code=code)
+
+
+def test_rules_that_changed_are_told(running: Running, tmp_path: Path) -> None:
+    """What today's rules would do otherwise than was done is a note, and a source that is gone is one too."""
+    file = changed(running, tmp_path, routes=[{"name": "all", "topics": ["cli.new"]}])
+    done = relay("explain", "two", "-c", file)
+    assert (done.returncode, "note: it was dropped; by today's rules it would be for cli.new" in done.stdout) == (
+        0,
+        True,
+    )
+    done = relay("explain", "three", "--json", "-c", file)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["differs"] == "it was dead, unroutable; by today's rules it would be for cli.new"
+    assert asked(running, "explain", "three", code=1)["differs"] is None
+    file = changed(running, tmp_path, sources={"other": {"path": PATH, "keys": [KEY]}})
+    done = relay("explain", "two", "-c", file)
+    assert "the source contoso is not configured" in done.stdout
+
+
+def test_an_id_of_several_lists_them(running: Running) -> None:
+    """An event id that is not unique is answered with all deliveries that have it, and exit 1."""
+    for verb in (["explain"], ["deliveries", "show"]):
+        done = relay(*verb, "one", "--json", "-c", str(running.config))
+        assert done.returncode == 1
+        assert [json.loads(line)["delivery"] for line in done.stdout.splitlines()] == [1, 2]
+        assert "name one by its number" in done.stderr
+
+
+@pytest.mark.parametrize("named", ["99", "0", "nobody", "9" * 30])
+def test_what_is_not_there_is_exit_1(running: Running, named: str) -> None:
+    """Neither kept nor remembered: one sentence, and nothing on stdout."""
+    for verb in (["explain"], ["deliveries", "show"]):
+        done = relay(*verb, named, "-c", str(running.config))
+        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
+
+
+def test_a_delivery_is_shown_and_verified_again(running: Running, tmp_path: Path) -> None:
+    """By which key of today it verifies, under none, or not asked; body and signature only when asked for."""
+    shown = asked(running, "deliveries", "show", "4")
+    assert (shown["verified"], shown["verification"]) == (True, f"verified by key {fingerprint(KEY.encode())}")
+    assert not {"body", "signature"} & shown.keys()
+    full = asked(running, "deliveries", "show", "three", "--body", "--signature")
+    assert full["body"].encode() == event(kind="Unknown", event_id="three")
+    assert len(full["signature"]) == 44
+    rotated = changed(running, tmp_path, sources={"contoso": {"path": PATH, "keys": [OTHER_KEY]}})
+    done = relay("deliveries", "show", "4", "-c", rotated)
+    assert (done.returncode, "verifies under no key of today" in done.stdout) == (0, True)
+    assert "not checked: --no-secrets" in told(running, "deliveries", "show", "4", "--no-secrets")
+
+
+def test_a_body_never_reaches_a_terminal_as_it_is(running: Running) -> None:
+    """What a terminal would obey, and what is not UTF-8, is escaped; --raw alone gives the very bytes."""
+    text = told(running, "deliveries", "show", "5", "--body")
+    assert "\\x1b[31m\\xff\n{" in text
+    assert "\x1b" not in text
+    assert asked(running, "deliveries", "show", "5", "--body")["body_base64"]
+    command = ["deliveries", "show", "5", "--raw", "-c", str(running.config)]
+    assert subprocess.run([RELAY, *command], capture_output=True, check=True, timeout=30).stdout == HOSTILE
+    assert relay(*command, "--body").returncode == 2
+
+
+def test_deliveries_are_listed(running: Running) -> None:
+    """Newest first, filtered, a page at a time; --json is one object a line; what is more is said on stderr."""
+    config = str(running.config)
+    done = relay("deliveries", "list", "-c", config)
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["DELIVERY", "5", "4", "3", "2", "1"]
+    assert (done.returncode, done.stderr) == (0, "")
+
+    def listed(*options: str) -> list[int]:
+        done = relay("deliveries", "list", "--json", *options, "-c", config)
+        assert done.returncode == 0
+        return [json.loads(line)["delivery"] for line in done.stdout.splitlines()]
+
+    assert listed("--status", "dead") == [5, 4, 2]
+    assert listed("--reason", "unroutable", "--source", "contoso") == [4]
+    assert listed("--type", "Heartbeat") == listed("--id", "two") == [3]
+    assert listed("--since", "1h", "--limit", "0", "--oldest-first") == [1, 2, 3, 4, 5]
+    assert listed("--until", "2020-01-31T08:00:00Z") == []
+    done = relay("deliveries", "list", "--limit", "2", "-c", config)
+    assert "there are more: --before 4" in done.stderr
+    assert listed("--limit", "2", "--before", "4") == [3, 2]
+    assert listed("--after", "4") == [5]
+    assert relay("deliveries", "list", "--since", "yesterday", "-c", config).returncode == 2
+
+
+def test_a_spool_that_cannot_be_read_is_a_sentence(running: Running, tmp_path: Path) -> None:
+    """No spool is exit 1, for `explain` of a file no matter at all; something else in its place is exit 70."""
+    absent = changed(running, tmp_path, spool={"path": f"{tmp_path}/absent.db"})
+    for verb in (["deliveries", "list"], ["deliveries", "show", "1"], ["explain", "1"]):
+        done = relay(*verb, "-c", absent)
+        assert (done.returncode, done.stdout, "there is no spool at" in done.stderr) == (1, "", True)
+    assert relay("explain", "-", "-c", absent, data=BODY).returncode == 0
+    (tmp_path / "other.db").write_text("something else")
+    done = relay("deliveries", "list", "-c", changed(running, tmp_path, spool={"path": f"{tmp_path}/other.db"}))
+    assert (done.returncode, "is not a relay's spool" in done.stderr) == (70, True)
