@@ -1,0 +1,63 @@
+"""A spool without a relay: what is on its way in part, and what has left."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from msgspec.structs import replace
+
+from relay.core.model import Status
+from relay.spool import Journal
+from tests.cli.typed import free_port, relay
+from tests.running import event, settings
+from tests.spool.samples import FLIGHT, NOW, append, entry, opened, published, settle
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TOPICS = ("a", "b", "c")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    """Configure three topics, over the spool that the test writes, and no relay."""
+    file = tmp_path / "relay.yaml"
+    routes = [{"name": "all", "topics": list(TOPICS)}]
+    file.write_text(json.dumps(settings("127.0.0.1:9", tmp_path, "", routes=routes, admin={"port": free_port()})))
+    return str(file)
+
+
+def test_of_a_pending_delivery_each_record_has_its_place(config: str, tmp_path: Path) -> None:
+    """One record is in Kafka, one in a flight, one waits in its lane; that no relay runs is said."""
+    with opened(tmp_path / "spool.db") as store:
+        append(store, entry("1", body=event(event_id="1")))
+        store.commit((), [Journal(flights=(replace(FLIGHT, topic="b"),))], NOW)
+        settle(store, replace(published(1, "a", TOPICS), flight=9))
+    found = json.loads(relay("deliveries", "show", "1", "--json", "-c", config).stdout)
+    assert [(record["topic"], record["flight"]) for record in found["records"]] == [("a", 9)]
+    assert [(flight["topic"], flight["flight"]) for flight in found["flights"]] == [("b", 1)]
+    assert (found["waiting"], found["relay"], found["verified"]) == (["c"], None, False)
+    text = relay("explain", "1", "-c", config).stdout
+    for line in (
+        "a: in Kafka, partition 0, offset 101, carried by flight 9",
+        "b: in flight 1 to partition 2 since ",
+        "c: waits for its turn in the lane of c",
+        "no relay answers: it goes on when one is started",
+    ):
+        assert line in text
+
+
+@pytest.mark.parametrize("named", ["1", "gone"])
+def test_what_has_left_is_told_with_its_number_and_time(config: str, tmp_path: Path, named: str) -> None:
+    """By number and by id: when it was accepted, and that it was published or dropped; exit 1."""
+    with opened(tmp_path / "spool.db") as store:
+        append(store, entry("gone", status=Status.DROPPED))
+        store.sweep(NOW + 1)
+    for verb in (["explain"], ["deliveries", "show"]):
+        done = relay(*verb, named, "-c", config)
+        assert done.returncode == 1
+        assert "delivery 1 was accepted at 1970-01-12T13:46:40.000Z, and has left the spool" in done.stdout
+        done = relay(*verb, named, "--json", "-c", config)
+        assert json.loads(done.stdout) == {"delivery": 1, "accepted": "1970-01-12T13:46:40.000Z", "kept": False}
