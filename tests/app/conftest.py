@@ -37,7 +37,7 @@ class Ground(NamedTuple):
     kafka: Cluster
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def ground(kafka: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     """Give the relay with the rules above; `app.small` takes records of 2,000 bytes at most."""
     folder = tmp_path_factory.mktemp("app")

@@ -58,6 +58,7 @@ def test_what_has_left_is_told_with_its_number_and_time(config: str, tmp_path: P
     for verb in (["explain"], ["deliveries", "show"]):
         done = relay(*verb, named, "-c", config)
         assert done.returncode == 1
-        assert "delivery 1 was accepted at 1970-01-12T13:46:40.000Z, was published or dropped, and has left" in done.stdout
+        told = "delivery 1 was accepted at 1970-01-12T13:46:40.000Z, was published or dropped, and has left the spool"
+        assert told in done.stdout
         done = relay(*verb, named, "--json", "-c", config)
         assert json.loads(done.stdout) == {"delivery": 1, "accepted": "1970-01-12T13:46:40.000Z", "kept": False}
