@@ -8,7 +8,7 @@ import msgspec
 
 from relay.core.errors import Reason
 from relay.core.model import Delivery, Status
-from relay.spool.file import rows
+from relay.spool.file import KEPT, rows
 from relay.spool.identity import conflict_digest_of, digest_of
 from relay.spool.kept import Aloft, Kept, Known, Listed, Settled
 from relay.spool.reader import DELIVERY
@@ -29,7 +29,6 @@ LISTED = (
     "number, source, event_id, type, received_at, status, reason, detail, settled_at, "
     "answered, answered_at, repeats, repeated_at"
 )
-KEPT = "status IN ('pending', 'dead')"  # the condition of the partial index `kept`
 INDEXED = (Status.PENDING, Status.DEAD)  # those that it finds
 
 _items = msgspec.msgpack.Decoder(tuple[tuple[int, bytes], ...])

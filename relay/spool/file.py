@@ -22,6 +22,11 @@ HASH = f"substr(hex(digest) || hex(zeroblob({HASH_BYTES})), 1, {2 * HASH_BYTES})
 HASHES = 1_000_000  # so many at a time
 CACHE_KIB = 4_096
 
+# SQLite takes a partial index only when its condition stands in the query word for word.
+KEPT = "status IN ('pending', 'dead')"
+PENDING = f"{KEPT} AND status = 'pending'"
+DEAD = f"{KEPT} AND status = 'dead'"
+
 # A row of `deliveries` leaves by retention, with its body, which stands apart so that settling touches narrow rows
 # only. `ids` is narrow and append-only and outlives both: a unique text index would write a random page for each
 # row, so repeats are found in memory and confirmed by number here. `kept` finds what must not be lost, at start,

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from relay.core.errors import Reason, Unavailable
 from relay.core.model import Delivery, Placed, Status
-from relay.spool.file import connect_reader, rows
+from relay.spool.file import PENDING, connect_reader, rows
 from relay.spool.values import Fact, Flight, Stored
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Reader:
 
     def page(self, after: int, until: int) -> list[Stored]:
         """Read the pending deliveries numbered in (`after`, `until`], in order: at most 500, at most about 1 MiB."""
-        query = f"SELECT {DELIVERY} WHERE status = 'pending' AND number > ? AND number <= ? ORDER BY number LIMIT ?"
+        query = f"SELECT {DELIVERY} WHERE {PENDING} AND number > ? AND number <= ? ORDER BY number LIMIT ?"
         found: list[tuple[Any, ...]] = []
         size = 0
         try:
@@ -79,7 +79,7 @@ class Reader:
 
     def pending_since(self) -> float | None:
         """Read when the oldest pending delivery came in; None when there is none."""
-        query = "SELECT received_at FROM deliveries WHERE status = 'pending' ORDER BY number LIMIT 1"
+        query = f"SELECT received_at FROM deliveries WHERE {PENDING} ORDER BY number LIMIT 1"  # noqa: S608 - constant
         try:
             found = rows(self._connection, query)
         except apsw.Error as error:

@@ -10,7 +10,7 @@ import apsw
 from relay.core.errors import Unavailable
 from relay.core.model import Status
 from relay.spool.draft import SIZE, Draft
-from relay.spool.file import BUSY_MS, PAGE_SIZE, SCHEMA_VERSION, connect_writer, count, hashes, rows
+from relay.spool.file import BUSY_MS, DEAD, PAGE_SIZE, PENDING, SCHEMA_VERSION, connect_writer, count, hashes, rows
 from relay.spool.identity import digest_of
 from relay.spool.ledger import Ledger
 from relay.spool.recent import RecentIds
@@ -45,9 +45,9 @@ class Store:
         self.last_number = count(self._connection, "SELECT coalesce(max(number), 0) FROM ids")
         self._recent.fill(self.last_number, hashes(self._connection, self.last_number - remembered, self.last_number))
         self.last_flight = count(self._connection, "SELECT coalesce(max(id), 0) FROM flights")
-        self.pending = count(self._connection, "SELECT count(*) FROM deliveries WHERE status = 'pending'")
-        self._owed = count(self._connection, "SELECT coalesce(sum(owed), 0) FROM deliveries WHERE status = 'pending'")
-        self._dead = count(self._connection, f"SELECT coalesce(sum({SIZE}), 0) FROM deliveries WHERE status = 'dead'")  # noqa: S608 - constant
+        self.pending = count(self._connection, f"SELECT count(*) FROM deliveries WHERE {PENDING}")  # noqa: S608 - constant
+        self._owed = count(self._connection, f"SELECT coalesce(sum(owed), 0) FROM deliveries WHERE {PENDING}")  # noqa: S608 - constant
+        self._dead = count(self._connection, f"SELECT coalesce(sum({SIZE}), 0) FROM deliveries WHERE {DEAD}")  # noqa: S608 - constant
         self._used = self._measure()
         self._sweep = Sweep(self._connection)
         self._open: tuple[Draft, Ledger, int, int, int] | None = None

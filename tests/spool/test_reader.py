@@ -12,8 +12,9 @@ from msgspec.structs import replace
 from relay.core.errors import Reason, Unavailable
 from relay.core.model import Placed, Status
 from relay.spool import Fact, Journal, Stored
+from relay.spool.file import DEAD, PENDING
 from relay.spool.reader import PAGE_BYTES, PAGE_ROWS, Reader
-from tests.spool.samples import FLIGHT, MIB, NOW, append, entry, opened, published, refused, settle
+from tests.spool.samples import FLIGHT, MIB, NOW, append, entry, look, opened, published, refused, settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,3 +125,12 @@ def test_a_backlog_is_read_in_flat_memory(path: Path) -> None:
         tracemalloc.stop()
     assert read == BACKLOG
     assert peak < 24 * BACKLOG + 3 * MIB
+
+
+@pytest.mark.parametrize("state", [PENDING, DEAD])
+def test_what_is_kept_is_found_by_its_index(path: Path, state: str) -> None:
+    """Neither start nor the look for the oldest pending delivery walks through all that is settled."""
+    with opened(path) as store:
+        append(store, entry("1"))
+    plan = [str(row) for row in look(path, f"EXPLAIN QUERY PLAN SELECT number FROM deliveries WHERE {state}")]  # noqa: S608 - constant
+    assert "USING COVERING INDEX kept" in plan[0]
