@@ -20,7 +20,7 @@ from relay.config import After
 from relay.core.errors import Refusal, Rejected, Unavailable, Undeliverable
 from relay.core.model import Receipt, Signs, Status
 from relay.core.signature import algorithm_matches, authenticate, other_reading_verifies
-from relay.spool import Entry
+from relay.spool import Entry, Told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -171,6 +171,8 @@ class Ingest:
             return Receipt(appended.number, entry.event_id, "duplicate", reason, first=word, records=records)
         if committed:
             committed.tell(word)
+        if status is Status.PENDING:  # its settlement, which would say so too, may be far away
+            self._spool.note(Told(word, time.time(), appended.number))
         return Receipt(appended.number, entry.event_id, word, reason, records=records)
 
     async def _look_up(self, appended: Appended) -> Fact | None:

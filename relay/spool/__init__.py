@@ -13,6 +13,7 @@ from relay.spool.values import (
     Journalled,
     Settlement,
     Stored,
+    Told,
     Usage,
     Verdict,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "Settlement",
     "Spool",
     "Stored",
+    "Told",
     "Usage",
     "Verdict",
     "Wanted",

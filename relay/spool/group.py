@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 
 from relay.core.errors import Unavailable
+from relay.spool.values import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from relay.spool.values import Appended, Entry, Journal, Journalled
+    from relay.spool.values import Appended, Entry, Journalled, Told
 
 log = structlog.get_logger()
 
@@ -40,10 +41,11 @@ class Group:
         """Start with nothing."""
         self._appends: list[_Append] = []
         self._writes: list[_Write] = []
+        self._told: list[Told] = []
 
     def __len__(self) -> int:
-        """Count the appends and journals."""
-        return len(self._appends) + len(self._writes)
+        """Count the appends, journals and notes."""
+        return len(self._appends) + len(self._writes) + len(self._told)
 
     @property
     def entries(self) -> list[Entry]:
@@ -52,8 +54,9 @@ class Group:
 
     @property
     def journals(self) -> list[Journal]:
-        """What is to be journalled, in order."""
-        return [write.journal for write in self._writes]
+        """What is to be journalled, in order; the notes are one more, which nobody waits for."""
+        journals = [write.journal for write in self._writes]
+        return [*journals, Journal(answers=tuple(self._told))] if self._told else journals
 
     def append(self, entry: Entry, on_disk: Callable[[Appended], None]) -> asyncio.Future[Appended]:
         """Add a delivery; see `Spool.append`."""
@@ -67,6 +70,10 @@ class Group:
         self._writes.append(_Write(journal, answer))
         return answer
 
+    def note(self, told: Told) -> None:
+        """Add what a sender was told; see `Spool.note`."""
+        self._told.append(told)
+
     def succeed(self, appended: Sequence[Appended | Unavailable], journalled: Sequence[Journalled]) -> None:
         """Hand on what is on disk now, in order of acceptance, and only then answer whoever waits."""
         for append, result in zip(self._appends, appended, strict=True):
@@ -74,7 +81,7 @@ class Group:
                 _hand_on(append.on_disk, result)
         for append, result in zip(self._appends, appended, strict=True):
             _tell(append.answer, result)
-        for write, done in zip(self._writes, journalled, strict=True):
+        for write, done in zip(self._writes, journalled, strict=not self._told):
             _tell(write.answer, done)
 
     def fail(self, fate: Unavailable) -> None:

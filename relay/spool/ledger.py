@@ -27,9 +27,11 @@ INSERT_FLIGHT = (
 )
 # A delivery has one end: only a pending one is given it.
 FINISH = (
-    "UPDATE deliveries SET status = ?, reason = ?, detail = ?, settled_at = ?, answered = ?, answered_at = ? "
+    "UPDATE deliveries SET status = ?, reason = ?, detail = ?, settled_at = ?, "
+    "answered = coalesce(answered, ?), answered_at = coalesce(answered_at, ?) "
     "WHERE number = ? AND status = 'pending' RETURNING number, owed"
 )
+ANSWER = "UPDATE deliveries SET answered = ?, answered_at = ? WHERE number = ? AND answered IS NULL"
 RECORDS = 'SELECT topic, partition, "offset", reason, detail FROM records WHERE number = ? ORDER BY topic'
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -57,6 +59,8 @@ class Ledger:
             )
         if journal.landed:
             self._connection.executemany("DELETE FROM flights WHERE id = ?", [(id_,) for id_ in journal.landed])
+        if journal.answers:
+            self._connection.executemany(ANSWER, journal.answers)
         flights = tuple(self._record_flight(flight) for flight in journal.flights)
         ends = [*self._ends(journal.settlements), *(self._weigh(verdict) for verdict in journal.verdicts)]
         return Journalled(flights, self._finish(ends, now))

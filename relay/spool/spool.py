@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from relay.metrics import Metrics
-    from relay.spool.values import Appended, Entry, Fact, Flight, Journal, Journalled, Stored, Usage
+    from relay.spool.values import Appended, Entry, Fact, Flight, Journal, Journalled, Stored, Told, Usage
 
 log = structlog.get_logger()
 
@@ -36,11 +36,10 @@ class Spool:
     """The durable store: one SQLite file, one writer, group commit.
 
     What waits when a commit returns goes into the next one, all of it; there is no timer. Everything
-    that returned normally is on disk (write-ahead log, `synchronous=FULL`). Used from one event loop;
-    What waits for the disk runs in three threads of its own
-    (writer, reader, keeper of the log), so a stalled disk stalls neither refusals nor health. What
-    SQLite does in memory runs on the loop: handed to another thread, a statement costs far more, as
-    the threads take turns with Python's lock. Every method that touches the disk raises `Unavailable`.
+    that returned normally is on disk (write-ahead log, `synchronous=FULL`). Used from one event loop.
+    What waits for the disk runs in threads (writer, reader, keeper of the log), so a stalled disk
+    stalls neither refusals nor health; what SQLite does in memory runs on the loop.
+    Every method that touches the disk raises `Unavailable`.
     """
 
     def __init__(self, path: Path, *, max_size: int, retention: float, remembered: int, metrics: Metrics) -> None:
@@ -124,6 +123,10 @@ class Spool:
         answer = self._waiting.write(journal)
         self._wake()
         return await answer
+
+    def note(self, told: Told) -> None:
+        """Let what a sender was told go to disk with the next commit, within about a second; nobody waits for it."""
+        self._waiting.note(told)
 
     async def page(self, after: int, until: int) -> list[Stored]:
         """Read pending deliveries numbered in (`after`, `until`], in order, a bounded piece at a time."""
@@ -218,6 +221,8 @@ class Spool:
                     tended_at = time.monotonic()
                     await self._sweep()
                     self.horizon_since = await self._writer.do(self._store.read_horizon_since)
+                if self._waiting:
+                    self._wake()
                 self.pending_since = await self._reading.do(self._reader.pending_since)
             except Exception as error:  # noqa: BLE001 - tending never ends, or the disk would be asked no more
                 self._fail(error)

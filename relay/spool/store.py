@@ -90,6 +90,7 @@ class Store:
             self.sound
             and not any(self._recent.may_have(digest_of(entry.delivery.source, entry.dedupe_id)) for entry in entries)
             and all(settled.number > bound for journal in journals for settled in journal.settlements)
+            and all(told.number > bound for journal in journals for told in journal.answers)
             and not any(journal.verdicts for journal in journals)
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -146,18 +147,27 @@ class Verdict(msgspec.Struct, frozen=True):
     answered_at: float | None = None
 
 
+class Told(NamedTuple):
+    """What the sender of a delivery was told, and when (seconds since the epoch)."""
+
+    answered: str
+    answered_at: float
+    number: int
+
+
 @dataclass(frozen=True, slots=True)
 class Journal:
     """What a lane, or the forwarder, writes in one commit: all of it, or none.
 
     Settlements are written and the flights named by `landed` deleted, and `flights` are recorded as
-    about to be sent.
+    about to be sent. `answers` are what senders of deliveries were told, which may have been noted before.
     """
 
     settlements: tuple[Settlement, ...] = ()
     landed: tuple[int, ...] = ()
     flights: tuple[Flight, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+    answers: tuple[Told, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
