@@ -171,6 +171,22 @@ def only_authenticate_makes_deliveries(of: Module) -> Iterator[str]:
         yield from (of.at(node, "makes a Delivery") for node, name in calls(of) if name == "Delivery")
 
 
+def signatures_are_compared_in_constant_time(of: Module) -> Iterator[str]:
+    """Nothing that is computed of a key is compared with `==`, whose time tells where two texts differ."""
+    if of.path != "relay/core/signature.py":
+        return
+    for node in ast.walk(of.tree):
+        if isinstance(node, ast.FunctionDef) and node.name == "_signing_key":
+            compared = [call for call in ast.walk(node) if isinstance(call, ast.Compare | ast.Match)]
+            yield from (of.at(each, "compares a signature by other means") for each in compared if _is_equality(each))
+
+
+def _is_equality(node: ast.AST) -> bool:
+    return isinstance(node, ast.Match) or any(
+        isinstance(how, ast.Eq | ast.NotEq | ast.In | ast.NotIn) for how in getattr(node, "ops", ())
+    )
+
+
 def nothing_is_long(of: Module) -> Iterator[str]:
     """A file or a function that is too long is missing a noun."""
     lines = len(of.text.splitlines())

@@ -20,6 +20,7 @@ from tests.architecture import (
     nothing_is_long,
     only_authenticate_makes_deliveries,
     program,
+    signatures_are_compared_in_constant_time,
     the_core_is_pure,
 )
 
@@ -52,6 +53,11 @@ PLANTED = [
     (the_core_is_pure, "relay/core/syskit.py", "async def f(): ..."),
     (only_authenticate_makes_deliveries, "relay/ingest.py", "x = Delivery('s', b'', '', '', 0.0)"),
     (only_authenticate_makes_deliveries, "relay/core/pipeline.py", "x = model.Delivery('s', b'', '', '', 0.0)"),
+    (
+        signatures_are_compared_in_constant_time,
+        "relay/core/signature.py",
+        "def _signing_key(key, digest):\n    return hmac.digest(key) == digest",
+    ),
     (nothing_is_long, "relay/lane.py", "x = 1\n" * (MAX_FILE + 1)),
     (nothing_is_long, "relay/lane.py", "def f():\n" + "    x = 1\n" * MAX_FUNCTION),
     (nothing_is_long, "relay/lane.py", "class C:\n  async def f():\n" + "    x = 1\n" * MAX_FUNCTION),

@@ -25,7 +25,7 @@ async def run(config: Config) -> None:
     """
     _allow_connections()
     gc.freeze()  # what is imported by now stays for good: no collection need look at it again
-    gc.set_threshold(GARBAGE, 20, 20)
+    gc.set_threshold(GARBAGE, 5, 5)
     relay = Relay(config)
     asked = asyncio.Event()
 

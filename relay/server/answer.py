@@ -13,7 +13,7 @@ from relay.core.errors import Refusal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from relay.core.errors import Rejected, Unavailable
+    from relay.core.errors import Unavailable
     from relay.core.model import Receipt
 
 # All that is wrong with a signature is answered alike: a forger learns nothing from it.
@@ -79,10 +79,12 @@ def accepted(receipt: Receipt) -> Answer:
     return Answer(202, _encode(fields))
 
 
-def rejected(fate: Rejected) -> Answer:
+def rejected(refusal: Refusal) -> Answer:
     """Give the answer to a request that was the sender's fault."""
-    status, text = REFUSALS[fate.refusal]
-    return Answer(status, _encode({"error": text}), HEADERS.get(status, b""))
+    status, text = REFUSALS[refusal]
+    # Where the end of a request is in doubt, what follows is not taken for another one.
+    close = refusal is Refusal.UNREADABLE_REQUEST
+    return Answer(status, _encode({"error": text}), HEADERS.get(status, b""), close)
 
 
 def unavailable(fate: Unavailable) -> Answer:

@@ -66,4 +66,7 @@ class Bodies:
         """Give up the largest body when all of them together are too much."""
         if self._held > self._budget:
             largest = max(self._arrived, key=self._arrived.__getitem__)
+            # It counts no more, though its reader is still to hear of it: another reader must not choose it again.
+            self._held -= self._arrived[largest]
+            self._arrived[largest] = 0
             largest.reschedule(asyncio.get_running_loop().time())

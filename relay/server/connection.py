@@ -101,11 +101,20 @@ class Connection(web.RequestHandler):
         return bool(self._body or self._messages)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Stop waiting."""
+        """Stop waiting; who reads a body that had more to come hears of it."""
         if self._late:
             self._late.cancel()
             self._late = None
+        if self._body and not self._body.is_eof():
+            self._body.set_exception(ConnectionResetError("connection lost"))
         super().connection_lost(exc)
+
+    def force_close(self) -> None:
+        """Close once what was written is sent, which a client that does not read cannot put off for ever."""
+        transport = self.transport
+        super().force_close()
+        if transport and transport.get_write_buffer_size():
+            self._clock.call_later(READING_TIME, transport.abort)
 
     async def start(self) -> None:
         """Answer requests in order until the connection ends."""
@@ -119,8 +128,7 @@ class Connection(web.RequestHandler):
             if self._messages:  # who sends ahead takes turns with the others
                 await asyncio.sleep(0)
         self._task_handler = None
-        if self.transport and not self._force_close:
-            self.transport.close()
+        self.force_close()
 
     async def _next(self) -> Request | None:
         """Wait for a head; None when the parser refused it, which has been answered."""
@@ -134,15 +142,15 @@ class Connection(web.RequestHandler):
             finally:
                 self._waiter = None
         message, content = self._messages.popleft()
-        self._head_due = None
+        self._body = content  # before the parser goes on, or what it finds would be taken for a head that begins
         if self._parser is not None:
             self._parser.message_consumed()
         if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
             self._resume_reading_if_drained()
+        self._head_due = None
         if not isinstance(message, RawRequestMessage):  # what the parser could not read
             await self._write(self._server.refuse(431 if isinstance(message.exc, LineTooLong) else message.status))
             return None
-        self._body = content
         if self._half_closed:
             self.eof_received()
         closes = message.should_close or message.upgrade or message.version < HttpVersion11

@@ -110,13 +110,11 @@ class Listener:
         try:
             receipt = await self._receive(source, request)
             status, given = receipt.status, answer.accepted(receipt)
-        except Rejected as rejected:
-            fate = rejected if source else Rejected(Refusal.UNKNOWN_PATH)
-            self._tell_rejected(source, request, fate)
-            status, given = "rejected", answer.rejected(fate)
-        except Unavailable as unavailable:
-            self._tell_unavailable(source, unavailable)
-            status, given = "unavailable", answer.unavailable(unavailable)
+        except Rejected as fate:
+            status, given = "rejected", self._reject(source, request, fate)
+        except Unavailable as fate:
+            self._tell_unavailable(source, fate)
+            status, given = "unavailable", answer.unavailable(fate)
         except Exception as error:  # noqa: BLE001 - a fault of ours is told to the log, and to the sender as 503
             unexpected = Unavailable(f"unexpected: {error!r}")
             self._tell_unavailable(source, unexpected, error)
@@ -174,14 +172,16 @@ class Listener:
             log.info("delivery.rejected", reason=Refusal.UNREADABLE_REQUEST, status=status)
         return answer.unreadable(status)
 
-    def _tell_rejected(self, source: Source | None, request: Request, fate: Rejected) -> None:
+    def _reject(self, source: Source | None, request: Request, fate: Rejected) -> Answer:
+        """Count and tell a refusal, and give its answer; of an unknown path only that it is unknown."""
+        refusal = fate.refusal if source else Refusal.UNKNOWN_PATH
         name = source.name if source else None
-        self._metrics.rejected(name, fate.refusal)
-        if not self._may_tell(name, fate.refusal):
-            return
-        where = {"source": name} if name else {"path": request.path[:200]}
-        why = {"detail": fate.detail} if fate.detail else {}
-        log.warning("delivery.rejected", **where, reason=fate.refusal, **why)
+        self._metrics.rejected(name, refusal)
+        if self._may_tell(name, refusal):
+            where = {"source": name} if name else {"path": request.path[:200]}
+            why = {"detail": fate.detail} if name and fate.detail else {}
+            log.warning("delivery.rejected", **where, reason=refusal, **why)
+        return answer.rejected(refusal)
 
     def _may_tell(self, source: str | None, refusal: Refusal) -> bool:
         """Tell whether a further line of this reason may be logged in this second: a flood must cost little."""

@@ -35,11 +35,9 @@ PROBE_INTERVAL = 1.0
 class Spool:
     """The durable store: one SQLite file, one writer, group commit.
 
-    What waits when a commit returns goes into the next one, all of it; there is no timer. Everything
-    that returned normally is on disk (write-ahead log, `synchronous=FULL`). Used from one event loop.
-    What waits for the disk runs in threads (writer, reader, keeper of the log), so a stalled disk
-    stalls neither refusals nor health; what SQLite does in memory runs on the loop.
-    Every method that touches the disk raises `Unavailable`.
+    What waits when a commit returns goes into the next one, all of it. What returned normally is on disk
+    (write-ahead log, `synchronous=FULL`). Used from one event loop; what waits for the disk runs in threads, so
+    a stalled one stalls neither refusals nor health. Every method that touches the disk raises `Unavailable`.
     """
 
     def __init__(self, path: Path, *, max_size: int, retention: float, remembered: int, metrics: Metrics) -> None:
@@ -49,11 +47,10 @@ class Spool:
         self._metrics = metrics
         self._waiting = Group()
         self._committing: asyncio.Task[None] | None = None
-        self._tending: asyncio.Task[None] | None = None
         self._writer = Thread("spool-writer")
         self._reading = Thread("spool-reader")
         self._keeper = Keeper(path)
-        # When the oldest id remembered was accepted, and the oldest pending delivery came in (seconds, None without).
+        # Seconds since the epoch: when the oldest id remembered was accepted, and the oldest pending one came in.
         self.horizon_since: float | None = None
         self.pending_since: float | None = None
         self._sweepable = True
@@ -76,8 +73,7 @@ class Spool:
 
     async def __aexit__(self, *_: object) -> None:
         """Finish the commit under way and what waits for one, then close the file."""
-        if self._tending:
-            self._tending.cancel()
+        self._tending.cancel()
         while self._committing:
             await asyncio.wait([self._committing])
         await self._reading.do(self._reader.close)
@@ -125,7 +121,7 @@ class Spool:
         return await answer
 
     def note(self, told: Told) -> None:
-        """Let what a sender was told go to disk with the next commit, within about a second; nobody waits for it."""
+        """Let what a sender was told go to disk with the next commit, in a second or so; nobody waits for it."""
         self._waiting.note(told)
 
     async def page(self, after: int, until: int) -> list[Stored]:
@@ -201,8 +197,8 @@ class Spool:
     async def _bound_log(self) -> None:
         if await self._keeper.overrun(self._store.log_frames):
             try:
-                await self._writer.do(self._store.bound_log)
-            except Unavailable as error:
+                await self._writer.do(lambda: self._store.bound_log())  # noqa: PLW0108 - by then it may be another
+            except Exception as error:  # noqa: BLE001 - what waits behind it must be committed all the same
                 self._fail(error)
 
     async def _tend(self) -> None:
@@ -228,8 +224,7 @@ class Spool:
                 self._fail(error)
 
     async def _sweep(self) -> None:
-        self._sweepable = False
-        total = 0
+        self._sweepable, total = False, 0
         while gone := await self._writer.do(lambda: self._store.sweep(time.time() - self._retention)):
             total += gone
         if total:

@@ -200,6 +200,7 @@ class Store:
         except apsw.BusyError:
             return
         except apsw.Error as error:
+            self.sound = False
             msg = f"the spool could not be written: {error}"
             raise Unavailable(msg) from error
         finally:

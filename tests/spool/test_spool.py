@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from relay.core.errors import Cause, Unavailable
 from relay.core.model import Placed, Status
-from relay.spool import Appended, Fact, Journal, Spool
+from relay.spool import Appended, Fact, Journal, Spool, Told
 from relay.spool.file import PAGE_SIZE, connect_reader
 from tests.spool.samples import FLIGHT, MIB, alter, append_all, entry, forget, log_of, look, published, spool_at, until
 
@@ -251,3 +251,13 @@ async def test_a_commit_after_a_failed_one_opens_the_file_anew_first(path: Path,
         alter(path, "INSERT INTO ids VALUES (2, x'00', x'00', 0)")  # as if it had been written after all
         assert (await spool.append(entry("c"), forget)).number == 2
     assert look(path, "SELECT number, event_id FROM deliveries") == [(1, "a"), (2, "c")]
+
+
+async def test_a_note_goes_to_disk_by_itself(path: Path, metrics: Metrics) -> None:
+    """What a sender was told rides in the next commit, or in one of its own when none comes."""
+    async with spool_at(path, metrics) as spool:
+        [appended] = await append_all(spool, ["1"])
+        spool.note(Told("stored", 7.5, appended.number))
+        await until(lambda: look(path, "SELECT answered, answered_at FROM deliveries") == [("stored", 7.5)])
+        spool.note(Told("stored", 8.5, 2))
+        await append_all(spool, ["2"])

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from relay.core.errors import Reason, Unavailable
 from relay.core.model import Status
-from relay.spool import Appended, Journal, Verdict
+from relay.spool import Appended, Journal, Told, Verdict
 from relay.spool.store import WARM
 from tests.spool.samples import (
     FLIGHT,
@@ -277,3 +277,14 @@ def test_a_transaction_begins_without_waiting(path: Path) -> None:
         assert store.begin()
         store.commit([entry("1")], (), NOW)
     assert look(path, "SELECT number FROM deliveries") == [(1,)]
+
+
+def test_what_was_told_is_noted_before_the_end_and_outlives_it(path: Path) -> None:
+    """A note stands at once; a settlement of a later process, which knows of no answer, leaves it; the first counts."""
+    with opened(path) as store:
+        append(store, entry("1"))
+        store.commit((), [Journal(answers=(Told("stored", NOW + 1, 1), Told("published", NOW + 2, 1)))], NOW)
+    assert look(path, "SELECT status, answered, answered_at FROM deliveries") == [("pending", "stored", NOW + 1)]
+    with opened(path) as store:
+        settle(store, published(1))
+    assert look(path, "SELECT status, answered, answered_at FROM deliveries") == [("published", "stored", NOW + 1)]

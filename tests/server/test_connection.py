@@ -1,0 +1,108 @@
+"""The connection: what happens to a request when its client goes on, goes away, or does not read."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from relay.config import Listen
+from relay.core.model import Receipt
+from relay.ingest import Headers, Ingest
+from relay.metrics import Metrics
+from relay.server import Listener
+from tests.core.samples import SOURCE
+from tests.running import request, signed
+from tests.spool.samples import until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from relay.core.model import Source
+
+LARGE = b"x" * 900_000
+
+
+class Slow(Ingest):
+    """An ingest that takes its time for one body, and answers all as stored."""
+
+    def __init__(self) -> None:  # the parts of an ingest are never reached
+        """Have no parts."""
+
+    async def receive(self, source: Source, headers: Headers, body: bytes) -> Receipt:  # noqa: ARG002 - as its base
+        """Answer, after a while when the body says so."""
+        if body == b"slow":
+            await asyncio.sleep(0.6)
+        return Receipt(1, "id", "stored")
+
+
+@asynccontextmanager
+async def listening(**listen: float) -> AsyncIterator[Listener]:
+    """Give a listener that answers by a slow ingest."""
+    metrics = Metrics(sources=["contoso"], types=(), dropping=(), topics=(), version="0")
+    listener = Listener(Listen(host="127.0.0.1", port=0, **listen), [SOURCE], Slow(), metrics)  # type: ignore[arg-type]
+    await listener.start()
+    try:
+        yield listener
+    finally:
+        await listener.stop()
+
+
+def signed_request(body: bytes) -> bytes:
+    """Give a delivery as it goes over the wire."""
+    return request(body, signed(body, SOURCE.keys[0].secret.decode()), SOURCE.path)
+
+
+def pour(client: socket.socket, data: bytes) -> None:
+    """Send the same again and again, until nobody takes it in any more."""
+    with suppress(OSError):
+        while True:
+            client.sendall(data)
+
+
+@pytest.mark.parametrize("ahead", [10, 33, 60])
+async def test_what_is_sent_ahead_does_not_cut_off_what_is_under_way(ahead: int) -> None:
+    """However many requests wait behind a slow one, all are answered, though it takes longer than a head may."""
+    async with listening(header_timeout=0.3) as listener:
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(b"".join(signed_request(b"slow" if at == 16 % ahead else b"fast") for at in range(ahead)))
+        answers = b""
+        while answers.count(b"HTTP/1.1 202") < ahead:
+            received = await reader.read(65_536)
+            assert received, f"cut off after {answers.count(b'HTTP/1.1 202')} answers"
+            answers += received
+        writer.close()
+
+
+async def test_a_body_whose_client_is_gone_is_let_go() -> None:
+    """A connection that is reset in the middle of a body holds neither memory nor a stop."""
+    async with listening(body_timeout=600.0) as listener:
+        for _ in range(5):
+            client = socket.create_connection(("127.0.0.1", listener.port))
+            await asyncio.to_thread(client.sendall, signed_request(LARGE)[:-1])
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, not an end
+            client.close()
+        await until(lambda: listener.in_flight == 0)
+        assert listener._bodies._held == 0
+
+
+async def test_who_never_reads_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that takes no answer in keeps no connection, however long it keeps its socket."""
+    monkeypatch.setattr("relay.server.connection.READING_TIME", 0.3)
+    async with listening() as listener:
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(0.5)
+        client.connect(("127.0.0.1", listener.port))
+        try:
+            await asyncio.to_thread(pour, client, b"GET /none HTTP/1.1\r\nHost: x\r\n\r\n" * 2000)
+            assert listener._runner
+            server = listener._runner.server
+            assert server
+            await until(lambda: not server.connections)
+        finally:
+            client.close()
