@@ -1,34 +1,49 @@
 """The index: of all rules those that can match an event, so that a thousand cost little more than one.
 
-A rule is found by one of its conditions: one that asks for certain values, or for texts that begin in
-a certain way. Rules that have none are candidates for every event. The index only leaves out what
+A rule is found by one of its conditions: one that asks for certain values, or for texts that begin, end or go
+in a certain way. Rules that have none are candidates for every event. The index only leaves out what
 cannot match; whether a candidate does is for `search` to say.
 """
 
 from __future__ import annotations
 
+import enum
+import itertools
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from relay.core.routing.path import value_at
-from relay.core.routing.predicate import AllOf, AnyOf, Glob, OneOf, Prefix
+from relay.core.routing.predicate import AllOf, AnyOf, Glob, OneOf, Prefix, Suffix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from relay.core.model import Event, Predicate, Route
     from relay.core.routing.path import Path
 
 
-class _Anchor(NamedTuple):
-    """What holds whenever a condition does: the value at the path is one of these, or begins so.
+LONG = 1_000  # characters of a value in which no pieces are looked for: it may match whatever asks for some
 
-    The value's first `length` characters are meant, or for None the whole. True and 1 are one value
-    here, which finds too many rules and never too few.
+
+class Place(enum.Enum):
+    """Where in a value an anchor's text stands."""
+
+    WHOLE = enum.auto()
+    HEAD = enum.auto()
+    TAIL = enum.auto()
+    MIDDLE = enum.auto()
+
+
+class _Anchor(NamedTuple):
+    """What holds whenever a condition does: one of these values stands at that place of the value at the path.
+
+    Each is `length` long, or, for the whole, anything. True and 1 are one value here, which finds too
+    many rules and never too few.
     """
 
     path: Path
-    length: int | None
+    place: Place
+    length: int
     values: frozenset[object]
 
 
@@ -38,33 +53,48 @@ class Index:
     def __init__(self, routes: Sequence[Route]) -> None:
         """Find each rule an anchor, of those it offers the one that it shares with the fewest."""
         offered = [list(_anchors_of(rule)) for rule in routes]
-        shared = Counter((path, length, value) for some in offered for path, length, values in some for value in values)
+        shared = Counter((*where, value) for some in offered for *where, values in some for value in values)
         self._routes = tuple(routes)
         self._always: list[int] = []
-        self._found: dict[Path, dict[int | None, dict[object, list[int]]]] = {}
+        self._found: dict[Path, dict[tuple[Place, int], dict[object, list[int]]]] = {}
         for number, some in enumerate(offered):
             if not some:
                 self._always.append(number)
                 continue
-            path, length, values = min(some, key=lambda one: sum(shared[one.path, one.length, v] for v in one.values))
-            rules = self._found.setdefault(path, {}).setdefault(length, {})
-            for value in values:
+            anchor = min(some, key=lambda one: sum(shared[(*one[:3], value)] for value in one.values))
+            rules = self._found.setdefault(anchor.path, {}).setdefault((anchor.place, anchor.length), {})
+            for value in anchor.values:
                 rules.setdefault(value, []).append(number)
         self._candidates_of_any = tuple(self._routes[number] for number in self._always)
 
     def candidates(self, event: Event) -> Sequence[Route]:
         """Give all rules that match the event, and perhaps others, in order; total."""
         found: list[int] = []
-        for path, lengths in self._found.items():
+        for path, places in self._found.items():
             value = value_at(event, path)
             if isinstance(value, dict | list):
                 continue  # no predicate with an anchor holds for them, and no look-up takes them
-            for length, rules in lengths.items():
-                head = value[:length] if length is not None and isinstance(value, str) else value
-                found += rules.get(head, ())
+            for (place, length), rules in places.items():
+                if place is Place.MIDDLE and isinstance(value, str) and len(value) > LONG:
+                    found += itertools.chain.from_iterable(rules.values())
+                else:
+                    found += itertools.chain.from_iterable(rules.get(one, ()) for one in _pieces(value, place, length))
         if not found:
             return self._candidates_of_any
         return [self._routes[number] for number in sorted(found + self._always)]
+
+
+def _pieces(value: object, place: Place, length: int) -> Iterable[object]:
+    """Give what stands at that place of a value: for the middle all there is, each once."""
+    if place is Place.WHOLE:
+        return (value,)
+    if not isinstance(value, str):
+        return ()
+    if place is Place.HEAD:
+        return (value[:length],)
+    if place is Place.TAIL:
+        return (value[-length:],)
+    return {value[at : at + length] for at in range(len(value) - length + 1)}
 
 
 def _anchors_of(rule: Route) -> Iterator[_Anchor]:
@@ -75,16 +105,21 @@ def _anchors_of(rule: Route) -> Iterator[_Anchor]:
 def _anchors(path: Path, predicate: Predicate) -> Iterator[_Anchor]:
     match predicate:
         case OneOf(values):
-            yield _Anchor(path, None, frozenset(value for _, value in values))
+            yield _Anchor(path, Place.WHOLE, 0, frozenset(value for _, value in values))
         case Prefix(head) | Glob(head) if head:
-            yield _Anchor(path, len(head), frozenset({head}))
+            yield _Anchor(path, Place.HEAD, len(head), frozenset({head}))
+        case Suffix(tail) | Glob(_, _, tail) if tail:
+            yield _Anchor(path, Place.TAIL, len(tail), frozenset({tail}))
+        case Glob(_, middle) if middle:
+            longest = max(middle, key=len)
+            yield _Anchor(path, Place.MIDDLE, len(longest), frozenset({longest}))
         case AllOf(parts):
             for part in parts:
                 yield from _anchors(path, part)
         case AnyOf(parts):
-            whole = [next((a.values for a in _anchors(path, part) if a.length is None), None) for part in parts]
+            whole = [next((a.values for a in _anchors(path, part) if a.place is Place.WHOLE), None) for part in parts]
             found = [values for values in whole if values is not None]
             if len(found) == len(parts):
-                yield _Anchor(path, None, frozenset[object]().union(*found))
+                yield _Anchor(path, Place.WHOLE, 0, frozenset[object]().union(*found))
         case _:
             pass
