@@ -117,10 +117,11 @@ class Report:
 
     def _lane(self, lane: Lane) -> Check:
         """Say how a lane stands: what is wrong and since when, and how much of what age waits."""
-        gauges = self._lane_gauges(lane, time.time())
+        gauges, flights = self._lane_gauges(lane, time.time()), len(lane.flights)
+        count, size = gauges.pending_records, f"{gauges.pending_bytes / MIB:.1f} MiB"
         waits = (
-            f"{gauges.pending_records} records ({gauges.pending_bytes / MIB:.1f} MiB) wait, "
-            f"the oldest for {gauges.oldest_seconds:.0f} s, {len(lane.flights)} flights"
+            f"{f'1 record ({size}) waits' if count == 1 else f'{count} records ({size}) wait'}, "
+            f"the oldest for {gauges.oldest_seconds:.0f} s, {flights} flight{'s' * (flights != 1)}"
         )
         if lane.trouble:
             since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(lane.since))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from relay.cli.options import config_option, json_option, load_config, secrets_option
+from relay.cli.options import config_option, json_option, load_config, secrets_option, source_named
 from relay.cli.text import Moment, as_text, safe_block
 from relay.core.errors import Reason
 from relay.core.model import Status
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from relay.config import Config
     from relay.spool import Kept
-
-CHUNK = 500  # lines laid out together
 
 
 @click.group(short_help="List and show what the spool holds.")
@@ -65,13 +63,12 @@ def list_(  # noqa: PLR0913, PLR0917 - click's options
     wanted = Wanted(
         Status(status) if status else None, kind, source, event_id, Reason(reason) if reason else None, since, until
     )
-    left, last, more = limit or sys.maxsize, 0, False
     with browsing(config) as browser:
         found = browser.list(wanted, after=after, before=before, oldest_first=oldest_first)
-        while left and (chunk := list(islice(found, min(CHUNK, left)))):
-            tell_list(chunk, as_json=as_json)
-            left, last = left - len(chunk), chunk[-1].number
-        more = not left and next(found, None) is not None
+        last = tell_list(islice(found, limit or None), as_json=as_json)
+        more = next(found, None) is not None
+    if source is not None and not last:
+        source_named(config, source)  # one that is configured no more may still have deliveries
     if not last:
         click.echo("no delivery is like that", err=True)
     if more:
@@ -106,10 +103,9 @@ def show(  # noqa: PLR0913, PLR0917 - click's options
     if raw and sys.stdout.isatty():
         raise click.UsageError("--raw is for a file or a pipe: a body may hold anything")
     config = load_config(path, secrets=not (no_secrets or raw))
-    from relay.cli.lookup import browsing, find_one
+    from relay.cli.lookup import look_up
 
-    with browsing(config) as browser:
-        kept = find_one(browser, config, delivery, source, as_json=as_json)
+    kept = look_up(config, delivery, source, as_json=as_json)
     if raw:
         sys.stdout.buffer.write(kept.delivery.body)
         return

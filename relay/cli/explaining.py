@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,16 +19,21 @@ from relay.core.model import Key, Status
 
 if TYPE_CHECKING:
     from relay.config import Config
-    from relay.core.model import Delivery, Source
+    from relay.core.errors import Undeliverable
+    from relay.core.model import Delivery, Processed, Source
     from relay.core.ruling import Ruling
-    from relay.spool import Known
+    from relay.spool import Browser, Known
 
 
 class Repeat(NamedTuple):
-    """What a delivery would be by its id alone: a duplicate of one that is known, or in conflict with it."""
+    """What a delivery would be by its id alone: a duplicate of one that is known, or in conflict with it.
+
+    Without `of`, that is not known, and `why` says why.
+    """
 
     word: str
-    of: Known
+    of: Known | None = None
+    why: str = ""
 
 
 @click.command(short_help="Say what the rules make of an event, and what became of it.")
@@ -46,10 +52,24 @@ def explain(what: str, name: str | None, no_secrets: bool, path: Path, as_json: 
     config = load_config(path, secrets=not no_secrets)
     if what == "-":
         _explain_body(config, sys.stdin.buffer.read(), name, as_json=as_json)
-    elif not what.isdecimal() and Path(what).is_file():
-        _explain_body(config, Path(what).read_bytes(), name, as_json=as_json)
+    elif _is_file(what):
+        _explain_body(config, _content(what), name, as_json=as_json)
     else:
         _explain_delivery(config, what, name, secrets=not no_secrets, as_json=as_json)
+
+
+def _is_file(what: str) -> bool:
+    """Tell whether a file is meant, which may be a pipe."""
+    with suppress(OSError):  # what is too long for a file's name may be an id
+        return not what.isdecimal() and Path(what).exists() and not Path(what).is_dir()
+    return False
+
+
+def _content(name: str) -> bytes:
+    try:
+        return Path(name).read_bytes()
+    except OSError as error:
+        raise click.BadParameter(f"{name!r}: {error.strerror}", param_hint="FILE") from None
 
 
 def _explain_body(config: Config, body: bytes, name: str | None, *, as_json: bool) -> None:
@@ -57,10 +77,7 @@ def _explain_body(config: Config, body: bytes, name: str | None, *, as_json: boo
     from relay.cli.today import pipeline_of
     from relay.core.ruling import rule_on
 
-    if name is None and len(config.sources) > 1:
-        names = ", ".join(source.name for source in config.sources)
-        raise click.UsageError(f"several sources are configured: say which with --source ({names})")
-    source = source_named(config, name) if name else config.sources[0]
+    source = source_named(config, name)
     ruling = rule_on(_delivery(config, source, body), pipeline_of(config))
     repeat = _repeat(config, source, ruling)
     if as_json:
@@ -68,9 +85,8 @@ def _explain_body(config: Config, body: bytes, name: str | None, *, as_json: boo
     else:
         click.echo(f"an event of {source.name}, by the rules as they are configured")
         tell_ruling(ruling)
-        click.echo(f"if it came now: {_told_now(repeat)}")
-    duplicate = repeat is not None and repeat.word == "duplicate"
-    if ruling.status is Status.DEAD or (repeat and not duplicate):
+        click.echo(f"if it came now: {_told_now(ruling, repeat)}")
+    if ruling.status is Status.DEAD or (repeat and repeat.word == "id_conflict"):
         leave(NO)
 
 
@@ -94,24 +110,36 @@ def _delivery(config: Config, source: Source, body: bytes) -> Delivery:
 
 def _repeat(config: Config, source: Source, ruling: Ruling) -> Repeat | None:
     """Find out what the spool, if there is one, would take this event for; decided as `spool.draft` does."""
-    from relay.cli.lookup import browsing
+    from relay.core.errors import Unavailable
+    from relay.spool import Browser
 
     identity = ruling.processed or ruling.fate
-    if identity is None or not config.spool.path.exists():
+    if identity is None:
         return None
-    with browsing(config) as browser:
-        first = browser.first_of(source.name, identity.dedupe_id, config.dedupe.ids)
-        if first is None:
+    try:
+        if not config.spool.path.exists():
             return None
-        if first.fingerprint == identity.fingerprint:
-            return Repeat("duplicate", first)
-        conflict = browser.conflict_of(source.name, identity.dedupe_id, identity.fingerprint, config.dedupe.ids)
-        return Repeat("duplicate", conflict) if conflict else Repeat("id_conflict", first)
+        with Browser(config.spool.path) as browser:
+            return _repeat_in(browser, config, source, identity)
+    except (Unavailable, OSError) as error:
+        return Repeat("not_known", why=str(error))
 
 
-def _told_now(repeat: Repeat | None) -> str:
+def _repeat_in(browser: Browser, config: Config, source: Source, identity: Processed | Undeliverable) -> Repeat | None:
+    first = browser.first_of(source.name, identity.dedupe_id, config.dedupe.ids)
+    if first is None:
+        return None
+    if first.fingerprint == identity.fingerprint:
+        return Repeat("duplicate", first)
+    conflict = browser.conflict_of(source.name, identity.dedupe_id, identity.fingerprint, config.dedupe.ids)
+    return Repeat("duplicate", conflict) if conflict else Repeat("id_conflict", first)
+
+
+def _told_now(ruling: Ruling, repeat: Repeat | None) -> str:
     if repeat is None:
-        return "a new event"
+        return "a new dead letter" if ruling.status is Status.DEAD else "a new event"
+    if repeat.of is None:
+        return f"not known: {repeat.why}"
     known = f"delivery {repeat.of.number}, accepted at {moment(repeat.of.accepted_at)}"
     if repeat.word == "duplicate":
         return f"a duplicate of {known}; nothing would be stored or published"
@@ -121,22 +149,25 @@ def _told_now(repeat: Repeat | None) -> str:
 def _repeat_fields(repeat: Repeat | None) -> dict[str, object] | None:
     if repeat is None:
         return None
+    if repeat.of is None:
+        return {"as": repeat.word, "why": repeat.why}
     return {"as": repeat.word, "of": repeat.of.number, "accepted": moment(repeat.of.accepted_at)}
 
 
 def _explain_delivery(config: Config, what: str, name: str | None, *, secrets: bool, as_json: bool) -> None:
     from relay.cli.account import account_fields, tell_account
-    from relay.cli.lookup import browsing, find_one
+    from relay.cli.lookup import look_up
     from relay.cli.rules import ruling_fields, tell_ruling
-    from relay.cli.today import account_of, difference
+    from relay.cli.today import account_of, conflict_with, difference
 
-    with browsing(config) as browser:
-        kept = find_one(browser, config, what, name, as_json=as_json)
+    aside = "" if what.isdecimal() else "; nor is there a file of that name"
+    kept = look_up(config, what, name, as_json=as_json, aside=aside)
     account = account_of(config, kept, secrets=secrets)
-    ruling, differs = account.ruling, difference(kept, account.ruling)
+    ruling, differs, first = account.ruling, difference(kept, account.ruling), conflict_with(kept)
     if as_json:
         today = ruling_fields(ruling) if ruling else None
-        click.echo(json.dumps({**account_fields(kept, account), "today": today, "differs": differs}))
+        fields = account_fields(kept, account) | {"conflict_with": first}
+        click.echo(json.dumps({**fields, "today": today, "differs": differs}))
     else:
         tell_account(kept, account)
         click.echo("by today's rules")
@@ -146,5 +177,7 @@ def _explain_delivery(config: Config, what: str, name: str | None, *, secrets: b
             click.echo(f"  nothing: the source {kept.delivery.source} is not configured")
         if differs:
             click.echo(f"note: {differs}")
+        if first is not None:
+            click.echo(f"note: not published: its id is that of delivery {first}")
     if kept.listed.status is Status.DEAD or (ruling and ruling.status is Status.DEAD):
         leave(NO)

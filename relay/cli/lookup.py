@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from relay.cli.account import listed_fields
 from relay.cli.exits import NO, UNEXPECTED, fail, leave
+from relay.cli.options import source_named
 from relay.cli.text import moment, safe
 from relay.core.errors import Unavailable
 from relay.spool import Browser, Wanted
@@ -21,41 +23,62 @@ if TYPE_CHECKING:
     from relay.spool import Kept, Known, Listed
 
 NUMBER_DIGITS = 18  # a longer row of digits is no number that SQLite could hold
+CHUNK = 500  # lines laid out together
+TITLES = ("DELIVERY", "RECEIVED", "SOURCE", "TYPE", "STATUS", "ID")
 
 
 @contextmanager
-def browsing(config: Config) -> Iterator[Browser]:
-    """Open the configured spool, or say why that cannot be and end; so also when it fails later."""
+def browsing(config: Config, aside: str = "") -> Iterator[Browser]:
+    """Open the configured spool, or say why that cannot be and end; so also when it fails later.
+
+    What goes wrong with the output is no matter of the spool, and is let through.
+    """
     path = config.spool.path
     try:
-        if not path.exists():
-            fail(f"there is no spool at {path}: no relay has run with this configuration (spool.path)", NO)
+        there = path.exists()
+    except OSError as error:
+        fail(f"the spool {path} cannot be read: {error.strerror}", UNEXPECTED)
+    if not there:
+        fail(f"there is no spool at {path}: no relay has run with this configuration (spool.path){aside}", NO)
+    try:
         with Browser(path) as browser:
             yield browser
-    except (Unavailable, OSError) as error:
+    except Unavailable as error:
         fail(str(error), UNEXPECTED)
 
 
-def find_one(  # noqa: RET503 - `fail` does not return
-    browser: Browser, config: Config, named: str, source: str | None, *, as_json: bool
+def look_up(  # noqa: RET503 - `fail` does not return
+    config: Config, named: str, source: str | None, *, as_json: bool, aside: str = ""
 ) -> Kept:
     """Find the delivery that is meant, or say what there is instead and end.
 
     Digits are a number, and an event's id where no delivery has that number. An id that several
-    deliveries have is answered with all of them.
+    deliveries have is answered with all of them. `aside` ends what is said when nothing is found.
     """
     number = int(named) if named.isdecimal() and named.isascii() and len(named) <= NUMBER_DIGITS else None
-    if number is not None and (kept := browser.find(number)):
+    with browsing(config, aside) as browser:
+        if number is not None and (kept := browser.find(number)):
+            return _of_source(config, kept, source)
+        found = list(browser.list(Wanted(event_id=named, source=source), oldest_first=True))
+        if len(found) == 1 and (kept := browser.find(found[0].number)):
+            return kept
+        if found:
+            tell_list(iter(found), as_json=as_json)
+            fail(f"{len(found)} deliveries have the id {safe(named)}: name one by its number", NO)
+        if source is not None:
+            source_named(config, source)
+        if known := _remembered(browser, config, named, number, source):
+            _tell_gone(known, as_json=as_json)
+        fail(_unknown(browser.last_number(), named, number) + aside, NO)
+
+
+def _of_source(config: Config, kept: Kept, source: str | None) -> Kept:  # noqa: RET503 - `fail` does not return
+    """Give it when it is of that source, if one is named; else say so and end."""
+    listed = kept.listed
+    if source in {None, listed.source}:
         return kept
-    found = list(browser.list(Wanted(event_id=named, source=source), oldest_first=True))
-    if len(found) == 1 and (kept := browser.find(found[0].number)):
-        return kept
-    if found:
-        tell_list(found, as_json=as_json)
-        fail(f"{len(found)} deliveries have the id {safe(named)}: name one by its number", NO)
-    if known := _remembered(browser, config, named, number, source):
-        _tell_gone(known, as_json=as_json)
-    fail(_unknown(browser.last_number(), named, number), NO)
+    source_named(config, source)
+    fail(f"delivery {listed.number} is of the source {safe(listed.source)}", NO)
 
 
 def _unknown(last: int, named: str, number: int | None) -> str:
@@ -65,20 +88,24 @@ def _unknown(last: int, named: str, number: int | None) -> str:
     return f"there is {what}, neither kept nor remembered"
 
 
-def tell_list(found: list[Listed], *, as_json: bool) -> None:
-    """Print deliveries, each on a line: columns for people, or an object for programs."""
-    if as_json:
-        for listed in found:
-            click.echo(json.dumps(listed_fields(listed)))
-        return
-    if not found:
-        return
-    titles = ("DELIVERY", "RECEIVED", "SOURCE", "TYPE", "STATUS", "ID")
-    table = [titles, *(_cells(listed) for listed in found)]
-    widths = [max(len(cells[column]) for cells in table) for column in range(len(titles) - 1)]
-    for cells in table:
-        head = [f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=False)]
-        click.echo("  ".join([*head, cells[-1]]))
+def tell_list(found: Iterator[Listed], *, as_json: bool) -> int:
+    """Print deliveries, each on a line: columns for people, or an object for programs; give the last one's number.
+
+    Columns are as wide as what is laid out together needs, and never less than above.
+    """
+    widths, last = [len(title) for title in TITLES[:-1]], 0
+    while chunk := list(islice(found, CHUNK)):
+        if as_json:
+            for listed in chunk:
+                click.echo(json.dumps(listed_fields(listed)))
+        else:
+            table = [*([] if last else [TITLES]), *(_cells(listed) for listed in chunk)]
+            widths = [max(width, *(len(cells[at]) for cells in table)) for at, width in enumerate(widths)]
+            for cells in table:
+                head = [f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=False)]
+                click.echo("  ".join([*head, cells[-1]]))
+        last = chunk[-1].number
+    return last
 
 
 def _cells(listed: Listed) -> tuple[str, ...]:

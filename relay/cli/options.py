@@ -49,13 +49,30 @@ def load_config(path: Path, *, secrets: bool = True, as_json: bool = False) -> C
         click.echo(faulty.render(color), err=True, color=color)
         if path == Path(DEFAULT_CONFIG) and not path.exists():
             click.echo("name a file with -c FILE or RELAY_CONFIG", err=True)
+        if secrets and _goes_without(path):
+            click.echo("with --no-secrets nothing of this is needed", err=True)
         leave(CONFIGURATION)
 
 
-def source_named(config: Config, name: str) -> Source:
-    """Give a source by its name, or tell which there are and end."""
-    for source in config.sources:
-        if source.name == name:
-            return source
+def _goes_without(path: Path) -> bool:
+    """Tell whether the verb has `--no-secrets`, and would find nothing wrong with it."""
+    from relay.config import Faulty, load
+
+    if all(option.name != "no_secrets" for option in click.get_current_context().command.params):
+        return False
+    try:
+        load(path, os.environ, secrets=False)
+    except Faulty:
+        return False
+    return True
+
+
+def source_named(config: Config, name: str | None) -> Source:
+    """Give a source by its name, or the only one, or tell which there are and end."""
     names = ", ".join(source.name for source in config.sources)
+    if name is None and len(config.sources) > 1:
+        raise click.UsageError(f"several sources are configured: say which with --source ({names})")
+    for source in config.sources:
+        if name in {None, source.name}:
+            return source
     raise click.BadParameter(f"{name!r} is not configured; there are: {names}", param_hint="--source")

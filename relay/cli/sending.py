@@ -17,11 +17,14 @@ ACCEPTED = 202
 
 @click.command(short_help="Sign a file, post it, print the receipt.")
 @click.argument("file", type=click.File("rb"))
-@click.option("--source", "name", required=True, help="The source to send as; its first key signs.")
+@click.option("--source", "name", help="The source to send as; needed when several are configured.")
 @click.option("--url", help="Where to post; by default the relay on this machine, at the source's path.")
 @config_option
-def send(file: BinaryIO, name: str, url: str | None, path: Path) -> None:
-    """Sign FILE (or - for standard input) as Syskit Point does, post it, and print the receipt."""
+def send(file: BinaryIO, name: str | None, url: str | None, path: Path) -> None:
+    """Sign FILE (or - for standard input) as Syskit Point does, post it, and print the receipt.
+
+    The source's first key signs.
+    """
     from http.client import HTTPException
 
     from relay.core.errors import Rejected
@@ -39,7 +42,8 @@ def send(file: BinaryIO, name: str, url: str | None, path: Path) -> None:
         fail(f"cannot post to {url.partition('?')[0]}: {error}", NO)
     click.echo(answer.text)
     if answer.status == ACCEPTED and not answer.accepted:
-        fail(f"kept as a dead letter: {answer.fields.get('reason')}; the relay's log says why", NO)
+        fields = answer.fields
+        fail(f"kept as a dead letter: {fields.get('reason')}; see: relay explain {fields.get('delivery')}", NO)
     if not answer.accepted:
         fail(f"not accepted: HTTP {answer.status}", NO)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from relay.core.errors import Reason, Rejected
@@ -78,6 +79,16 @@ def difference(kept: Kept, ruling: Ruling | None) -> str | None:
     then = f"dead, {listed.reason}" if by_rules else "dropped" if listed.status is Status.DROPPED else _to(kept)
     now = f"dead, {ruling.fate.reason}" if ruling.fate else _topics(ruling.topics) if ruling.topics else "dropped"
     return f"it was {then}; by today's rules it would be {now}" if then != now else None
+
+
+def conflict_with(kept: Kept) -> int | None:
+    """Give the number of the delivery whose id a conflicting one has, which its detail names; None for others.
+
+    The memory of repeats would not do: ids leave it, and may come anew.
+    """
+    listed = kept.listed
+    named = re.match(r"delivery (\d+) ", listed.detail or "") if listed.reason is Reason.ID_CONFLICT else None
+    return int(named[1]) if named else None
 
 
 def _to(kept: Kept) -> str:

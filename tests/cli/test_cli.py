@@ -141,10 +141,20 @@ def test_send_prints_the_receipt(running: Running, tmp_path: Path) -> None:
 
 
 def test_send_says_no_for_a_dead_letter(running: Running) -> None:
-    """Accepted and dead is not what the sender wanted: the receipt, and exit 1."""
-    done = relay("send", "-", "--source", "contoso", "-c", str(running.config), data=b"not JSON")
-    assert done.returncode == 1
-    assert json.loads(done.stdout)["reason"] == "malformed"
+    """Accepted and dead is not what the sender wanted: the receipt, the verb that says why, and exit 1."""
+    done = relay("send", "-", "-c", str(running.config), data=b"not JSON")
+    receipt = json.loads(done.stdout)
+    assert (done.returncode, receipt["reason"]) == (1, "malformed")
+    assert done.stderr.endswith(f"malformed; see: relay explain {receipt['delivery']}\n")
+
+
+def test_send_needs_its_source_when_there_are_several(tmp_path: Path) -> None:
+    """The only source need not be named; of several none is taken."""
+    file = tmp_path / "relay.yaml"
+    sources = {name: {"path": f"/{name}", "keys": [KEY]} for name in ("contoso", "fabrikam")}
+    file.write_text(json.dumps(settings("kafka:9092", tmp_path, "cli", sources=sources)))
+    done = relay("send", "-", "-c", str(file), data=event())
+    assert (done.returncode, "contoso, fabrikam" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("path", ["/elsewhere?code=5ecret5", "/"])
@@ -185,6 +195,18 @@ def test_healthcheck_asks_the_one_that_runs(running: Running, tmp_path: Path) ->
     assert "no answer" in done.stdout
 
 
+def test_healthcheck_needs_no_secrets(running: Running, tmp_path: Path) -> None:
+    """Only where the relay listens is asked: neither a key nor the admin listener's token has to be there."""
+    file = tmp_path / "relay.yaml"
+    listed = json.loads(running.config.read_text())
+    listed["sources"]["contoso"]["keys"] = ["${ABSENT}"]
+    listed["admin"] |= {"port": running.admin_port, "token_file": f"{tmp_path}/absent"}
+    file.write_text(json.dumps(listed))
+    done = relay("healthcheck", "-c", str(file))
+    assert (done.returncode, "[+] spool: " in done.stdout) == (0, True)
+    assert relay("validate", "-c", str(file)).returncode == 78
+
+
 def test_the_version_is_quick() -> None:
     """`relay --version` needs neither the HTTP server nor the configuration's model."""
     code = "import sys, relay.cli\ntry: relay.cli.cli(['--version'])\nexcept SystemExit: pass\nprint(*sys.modules)"
@@ -206,7 +228,7 @@ def test_help_names_every_verb() -> None:
     """`relay --help` is exit 0 and has a line for each verb."""
     done = relay("--help")
     assert done.returncode == 0
-    for verb in ("run", "validate", "send", "healthcheck", "demo"):
+    for verb in ("run", "validate", "send", "explain", "deliveries", "healthcheck", "demo"):
         assert f"\n  {verb} " in done.stdout
 
 

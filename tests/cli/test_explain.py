@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import subprocess
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -96,6 +99,38 @@ def test_a_file_is_explained_rule_by_rule(running: Running, tmp_path: Path) -> N
         assert line in text
 
 
+def test_a_pipe_is_read_as_a_file(running: Running, tmp_path: Path) -> None:
+    """A named pipe, as a shell's `<(...)` gives, and /dev/stdin hold an event; a directory does not."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(event(event_id="piped"),), daemon=True)
+    writer.start()
+    assert asked(running, "explain", str(pipe))["id"] == "piped"
+    writer.join()
+    script = f"cat | {RELAY} explain /dev/stdin --json -c {shlex.quote(str(running.config))}"
+    read = subprocess.run(["sh", "-c", script], input=event(event_id="in"), capture_output=True, check=True, timeout=30)
+    assert json.loads(read.stdout)["id"] == "in"
+    done = relay("explain", str(tmp_path), "-c", str(running.config))
+    assert (done.returncode, "there is no delivery with id" in done.stderr) == (1, True)
+
+
+def test_a_name_that_is_nothing_is_told_as_no_file_either(running: Running, tmp_path: Path) -> None:
+    """A mistyped file is said to be neither delivery nor file, spool or not; digits are no file at all."""
+    absent = changed(running, tmp_path, spool={"path": f"{tmp_path}/absent.db"})
+    for config in (str(running.config), absent):
+        done = relay("explain", "evnt.json", "-c", config)
+        assert (done.returncode, "nor is there a file of that name" in done.stderr) == (1, True)
+    assert "file" not in relay("explain", "99", "-c", str(running.config)).stderr
+    assert "file" not in relay("deliveries", "show", "evnt.json", "-c", str(running.config)).stderr
+
+
+@pytest.mark.parametrize("length", [256, 5000])
+def test_an_id_too_long_for_a_file_is_looked_up(running: Running, length: int) -> None:
+    """What no file could be called may be the id of an event."""
+    done = relay("explain", "x" * length, "-c", str(running.config))
+    assert (done.returncode, "there is no delivery with id xxx" in done.stderr) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("body", "reason", "code"),
     [
@@ -141,6 +176,25 @@ def test_a_file_is_compared_with_what_the_spool_remembers(
     assert answer is None or (answer["status"], answer["delivery"]) == repeat
 
 
+def test_what_would_be_dead_and_new_is_told_as_a_dead_letter(running: Running) -> None:
+    """What nobody has sent before and no subscriber will get is no new event."""
+    assert "if it came now: a new dead letter\n" in told(running, "explain", "-", data=b"nonsense", code=1)
+
+
+@pytest.mark.parametrize("kind", ["ProvisioningStarted", "Unknown"])
+def test_rules_are_told_without_a_spool_that_can_be_read(running: Running, tmp_path: Path, kind: str) -> None:
+    """A spool that is something else leaves the rules' outcome and exit code; only repeats are not known, and why."""
+    other = tmp_path / "other.db"
+    other.write_text("something else")
+    file, body, code = changed(running, tmp_path, spool={"path": str(other)}), event(kind=kind), int(kind == "Unknown")
+    done = relay("explain", "-", "-c", file, data=body)
+    assert (done.returncode, done.stderr) == (code, "")
+    assert "outcome: " in done.stdout
+    assert f"if it came now: not known: {other} is not a relay's spool\n" in done.stdout
+    done = relay("explain", "-", "--json", "-c", file, data=body)
+    assert json.loads(done.stdout)["repeat"] == {"as": "not_known", "why": f"{other} is not a relay's spool"}
+
+
 def test_what_would_be_rejected_is_told(running: Running, tmp_path: Path) -> None:
     """A body that is too large, or has no content to sign, never becomes a delivery: exit 1 and why."""
     listen = {"host": "127.0.0.1", "port": 0, "max_body": "1KiB"}
@@ -168,7 +222,8 @@ def test_a_stored_delivery_is_explained_with_what_happened(running: Running) -> 
     assert (found["delivery"], found["status"], found["waiting"]) == (1, "pending", ["cli.provisioning-started"])
     assert found["repeats"] >= 1
     assert found["today"]["outcome"]["records"][0]["topic"] == "cli.provisioning-started"
-    assert any(row["name"] == "lane cli.provisioning-started" and row["state"] == "warn" for row in found["relay"])
+    (row,) = (row for row in found["relay"] if row["name"] == "lane cli.provisioning-started")
+    assert (row["state"], "1 record (0.0 MiB) waits" in row["detail"]) == ("warn", True)
     text = told(running, "explain", "1")
     assert "waits for its turn in the lane of cli.provisioning-started" in text
     assert "warn  lane cli.provisioning-started" in text
@@ -187,6 +242,52 @@ def test_each_fate_is_explained(running: Running, named: str, code: int, status:
     """By number or by event id; dead is exit 1."""
     assert asked(running, "explain", named, code=code)["status"] == status
     assert text in told(running, "explain", named, code=code)
+
+
+def test_a_conflict_is_noted(running: Running) -> None:
+    """Whose id a conflicting delivery has is told beside what the rules would make of it; others have no such note."""
+    assert asked(running, "explain", "2", code=1)["conflict_with"] == 1
+    assert told(running, "explain", "2", code=1).endswith("\nnote: not published: its id is that of delivery 1\n")
+    assert asked(running, "explain", "4", code=1)["conflict_with"] is None
+    assert "not published" not in told(running, "explain", "4", code=1)
+
+
+def test_a_source_that_is_named_must_be_that_of_the_delivery(running: Running, tmp_path: Path) -> None:
+    """Beside a number too: one that is not configured is a matter of usage, a delivery of another one is a no."""
+    sources = {name: {"path": f"/{name}", "keys": [KEY]} for name in ("contoso", "fabrikam")}
+    file = changed(running, tmp_path, sources=sources)
+    for verb in (["explain"], ["deliveries", "show"]):
+        for named in ("3", "two"):
+            assert relay(*verb, named, "--source", "contoso", "-c", file).returncode == 0
+            assert relay(*verb, named, "--source", "fabrikam", "-c", file).returncode == 1
+            done = relay(*verb, named, "--source", "nosuch", "-c", file)
+            assert (done.returncode, "contoso, fabrikam" in done.stderr) == (2, True)
+    assert "is of the source contoso" in relay("explain", "3", "--source", "fabrikam", "-c", file).stderr
+
+
+def test_a_list_knows_its_sources(running: Running, tmp_path: Path) -> None:
+    """Neither configured nor with deliveries is a matter of usage; what a former source left is listed."""
+    assert relay("deliveries", "list", "--source", "nosuch", "-c", str(running.config)).returncode == 2
+    file = changed(running, tmp_path, sources={"fabrikam": {"path": PATH, "keys": [KEY]}})
+    done = relay("deliveries", "list", "--source", "contoso", "--json", "-c", file)
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 5)
+    done = relay("deliveries", "list", "--source", "fabrikam", "-c", file)
+    assert (done.returncode, done.stderr) == (0, "no delivery is like that\n")
+
+
+def test_what_lacks_a_key_is_told_what_does_without(running: Running, tmp_path: Path) -> None:
+    """Where only secrets are missing the option that goes without is named, by the verbs that have it."""
+    hint = "with --no-secrets nothing of this is needed"
+    file = changed(running, tmp_path, sources={"contoso": {"path": PATH, "keys": ["${ABSENT}"]}})
+    for verb in (["explain", "3"], ["deliveries", "show", "3"]):
+        done = relay(*verb, "-c", file)
+        assert (done.returncode, hint in done.stderr) == (78, True)
+        assert relay(*verb, "--no-secrets", "-c", file).returncode == 0
+    assert hint not in relay("send", "-", "-c", file).stderr
+    worse = changed(
+        running, tmp_path, log={"level": "loud"}, sources=json.loads((tmp_path / "changed.yaml").read_text())["sources"]
+    )
+    assert hint not in relay("explain", "3", "-c", worse).stderr
 
 
 def test_rules_that_changed_are_told(running: Running, tmp_path: Path) -> None:
