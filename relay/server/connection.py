@@ -31,7 +31,8 @@ READING_TIME = 10.0  # seconds a client has to take an answer in before it is gi
 PRIVATE = (
     "_messages", "_waiter", "_parser", "_buffer_paused", "_msg_queue_resume_size", "_resume_reading_if_drained",
     "_paused", "_drain_helper", "_force_close", "_close", "_keepalive_handle", "_next_keepalive_close_time",
-    "_keepalive_timeout", "_process_keepalive", "_task_handler",
+    "_keepalive_timeout", "_process_keepalive", "_task_handler", "_pause_transport_reading",
+    "_resume_transport_reading",
 )  # fmt: skip
 
 
@@ -54,7 +55,7 @@ class Connection(web.RequestHandler):
     that is not read. Requests are answered one after the other, in order.
     """
 
-    __slots__ = ("_body", "_clock", "_half_closed", "_head_due", "_late", "_server", "cut_short")
+    __slots__ = ("_body", "_clock", "_deaf", "_half_closed", "_head_due", "_late", "_server", "cut_short")
 
     def __init__(self, server: Server) -> None:
         """Serve for `server`."""
@@ -70,7 +71,7 @@ class Connection(web.RequestHandler):
             max_headers=MAX_HEADERS,
         )
         self._server = server
-        self._half_closed = self.cut_short = False
+        self._deaf = self._half_closed = self.cut_short = False
         self._head_due: float | None = None
         self._late: asyncio.TimerHandle | None = None
         self._body: StreamReader | None = None
@@ -82,12 +83,20 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Start to wait for a further head with its first byte."""
+        if self._deaf:
+            return
         if self._body is None and self._head_due is None:
             self._await_head()
         super().data_received(data)
-        if self._messages and getattr(self._messages[-1][0], "upgrade", False) and self.transport:
-            # Nothing is upgraded to: what follows such a head may be of another protocol, and is not taken in.
-            self.transport.pause_reading()
+        if self._messages and getattr(self._messages[-1][0], "upgrade", True):
+            # The parser could not read it, or it asks for another protocol, which nobody speaks here. What follows
+            # is not taken in: the parser would keep each piece with an error of its own.
+            self._deaf = True
+            self._pause_transport_reading()
+
+    def _resume_transport_reading(self) -> None:
+        if not self._deaf:
+            super()._resume_transport_reading()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own type; aiohttp narrowed it to None
         """Answer what is under way to a client that has only finished sending; then close, or at once without any.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +15,7 @@ from relay.core.model import Receipt
 from relay.ingest import Headers, Ingest
 from relay.metrics import Metrics
 from relay.server import Listener
+from relay.server.connection import Connection
 from tests.core.samples import SOURCE
 from tests.running import request, signed
 from tests.spool.samples import until
@@ -106,3 +107,25 @@ async def test_who_never_reads_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) ->
             await until(lambda: not server.connections)
         finally:
             client.close()
+
+
+async def test_what_follows_a_head_for_another_protocol_is_not_taken_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a request with Upgrade, or one before garbage, is served, what follows it is left where it is."""
+    taken: list[int] = []
+    received = Connection.data_received
+
+    def counted(self: Connection, data: bytes) -> None:
+        if not self._deaf:
+            taken.append(len(data))
+        received(self, data)
+
+    monkeypatch.setattr(Connection, "data_received", counted)
+    upgrade = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQAAP__"}
+    headers = {**signed(b"slow", SOURCE.keys[0].secret.decode()), **upgrade}
+    async with listening() as listener:
+        with closing(socket.create_connection(("127.0.0.1", listener.port))) as client:
+            client.settimeout(5)
+            await asyncio.to_thread(client.sendall, request(b"slow", headers, SOURCE.path))
+            await until(lambda: listener.in_flight == 1)
+            await asyncio.to_thread(pour, client, b"a" * 65_536)
+            assert len(taken) == 1
