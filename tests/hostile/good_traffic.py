@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from typing import TYPE_CHECKING, Self
 
 from tests.running import event, request, signed, until
@@ -26,6 +27,7 @@ class GoodTraffic:
     def __init__(self, port: int, *, connections: int = 1) -> None:
         """Send to a port of loopback; nothing is sent yet."""
         self.ids: list[str] = []
+        self._mark = uuid.uuid4().hex
         self._port = port
         self._stop = threading.Event()
         self._faults: list[str] = []
@@ -42,7 +44,7 @@ class GoodTraffic:
             with Wire(self._port) as wire:
                 while not self._stop.wait(PAUSE):
                     sent += 1
-                    self._deliver(wire.ask, f"good-{id(self):x}-{number}-{sent}")
+                    self._deliver(wire.ask, f"good-{self._mark}-{number}-{sent}")
         except (OSError, ValueError) as error:
             self._faults.append(f"delivery {sent} of sender {number}: {error!r}")
 
