@@ -17,9 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from relay import logs
-from relay.core.model import Delivery
+from relay.core.model import Delivery, Placed
 from relay.logs.fields import MASKED, MAX_TEXT
 from relay.logs.libraries import MAX_REMEMBERED, REPEAT_SECONDS, Repeats
+from relay.logs.lines import as_json
 from relay.logs.output import LEVELS, Lines
 
 if TYPE_CHECKING:
@@ -327,3 +328,10 @@ def test_python_warnings_are_logged() -> None:
     (line,) = written(stream)
     assert line["logger"] == "py.warnings"
     assert "soon gone" in str(line["message"])
+
+
+def test_the_slow_way_writes_places_too() -> None:
+    """A text that no UTF-8 holds beside the places of records costs neither the line nor whoever logs it."""
+    event = {"timestamp": "t", "level": "info", "event": "e", "id": "\ud800", "records": (Placed("t", 1, 7),)}
+    line = json.loads(as_json(None, "info", event))
+    assert line["records"] == [{"topic": "t", "partition": 1, "offset": 7}]

@@ -37,7 +37,7 @@ def as_json(_logger: WrappedLogger, _level: str, event: EventDict) -> bytes:
         return _encode(line)
     except (UnicodeEncodeError, OverflowError):
         # A lone surrogate or an integer beyond 64 bits: the slow way writes both.
-        return json.dumps(line).encode()
+        return json.dumps(line, default=msgspec.to_builtins).encode()
 
 
 class Columns:

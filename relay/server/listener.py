@@ -119,9 +119,10 @@ class Listener:
             unexpected = Unavailable(f"unexpected: {error!r}")
             self._tell_unavailable(source, unexpected, error)
             status, given = "unavailable", answer.unavailable(unexpected)
-        self.in_flight -= 1
-        if not self.in_flight:
-            self._quiet.set()
+        finally:
+            self.in_flight -= 1
+            if not self.in_flight:
+                self._quiet.set()
         self._metrics.answered(status, time.perf_counter() - started)
         return given._replace(close=True) if self.draining else given
 
@@ -168,7 +169,7 @@ class Listener:
 
     def _refuse_head(self, status: int) -> Answer:
         self._metrics.rejected(None, Refusal.UNREADABLE_REQUEST)
-        if self._may_tell("", Refusal.UNREADABLE_REQUEST):
+        if self._may_tell(None, Refusal.UNREADABLE_REQUEST):
             log.info("delivery.rejected", reason=Refusal.UNREADABLE_REQUEST, status=status)
         return answer.unreadable(status)
 
