@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
@@ -39,8 +38,7 @@ OTHER_READING_INTERVAL = 1.0  # seconds between two tests of the other reading: 
 MISMATCH_INTERVAL = 60.0  # seconds between two warnings of one source's Algorithm header; all are counted
 
 
-@dataclass(frozen=True, slots=True)
-class Headers:
+class Headers(NamedTuple):
     """The headers that mean something to the relay, each with all its values, as received."""
 
     signatures: Sequence[str]
@@ -168,12 +166,12 @@ class Ingest:
                 type=entry.type,
                 first=word,
             )
-            return Receipt(appended.number, entry.event_id, "duplicate", reason, first=word, records=records)
+            return Receipt(appended.number, entry.event_id, "duplicate", records, reason, first=word)
         if committed:
             committed.tell(word)
         if status is Status.PENDING:  # its settlement, which would say so too, may be far away
             self._spool.note(Told(word, time.time(), appended.number))
-        return Receipt(appended.number, entry.event_id, word, reason, records=records)
+        return Receipt(appended.number, entry.event_id, word, records, reason)
 
     async def _look_up(self, appended: Appended) -> Fact | None:
         """Ask the spool what became of a delivery, when the answer to the append may be old; None if it cannot say."""

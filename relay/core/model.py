@@ -180,8 +180,7 @@ class Processed(msgspec.Struct, frozen=True, gc=False):
     fingerprint: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(msgspec.Struct, frozen=True, gc=False):
     """Where an acknowledged record stands in Kafka. `offset` is None when the broker no longer knew it."""
 
     topic: str
@@ -189,9 +188,8 @@ class Placed:
     offset: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What became of a delivery, as its sender is told.
+class Receipt(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What became of a delivery, as its sender is told: as JSON, without what is None.
 
     `delivery` is the spool's number, never reused. `status` is `published`, `stored`, `duplicate`,
     `dead` or `dropped`; `first` is the first one's status when this is a duplicate. `records` holds
@@ -201,6 +199,6 @@ class Receipt:
     delivery: int
     id: str
     status: str
+    records: tuple[Placed, ...]
     reason: str | None = None
     first: str | None = None
-    records: tuple[Placed, ...] = ()

@@ -62,21 +62,9 @@ class Answer(NamedTuple):
         )
 
 
-class _Receipt(msgspec.Struct, omit_defaults=True):
-    """A receipt as its sender reads it."""
-
-    delivery: int
-    id: str
-    status: str
-    records: tuple[object, ...]
-    reason: str | None = None
-    first: str | None = None
-
-
 def accepted(receipt: Receipt) -> Answer:
     """Give the answer to an accepted delivery: 202 and its receipt."""
-    fields = _Receipt(receipt.delivery, receipt.id, receipt.status, receipt.records, receipt.reason, receipt.first)
-    return Answer(202, _encode(fields))
+    return Answer(202, _encode(receipt))
 
 
 def rejected(refusal: Refusal) -> Answer:

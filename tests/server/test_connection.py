@@ -38,7 +38,7 @@ class Slow(Ingest):
         """Answer, after a while when the body says so."""
         if body == b"slow":
             await asyncio.sleep(0.6)
-        return Receipt(1, "id", "stored")
+        return Receipt(1, "id", "stored", ())
 
 
 @asynccontextmanager
