@@ -50,7 +50,7 @@ class Listener:
         self._runner: web.ServerRunner | None = None
         self._site: web.TCPSite | None = None
         self._bodies = Bodies(listen.max_body, listen.body_timeout)
-        self._told = Counter[tuple[str | None, Refusal]]()
+        self._told = Counter[tuple[str | None, Refusal | Cause]]()
         self._told_at = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -184,20 +184,21 @@ class Listener:
             log.warning("delivery.rejected", **where, reason=refusal, **why)
         return answer.rejected(refusal)
 
-    def _may_tell(self, source: str | None, refusal: Refusal) -> bool:
+    def _may_tell(self, source: str | None, reason: Refusal | Cause) -> bool:
         """Tell whether a further line of this reason may be logged in this second: a flood must cost little."""
         now = int(time.monotonic())
         if now != self._told_at:
             self._told_at = now
             self._told.clear()
-        self._told[source, refusal] += 1
-        return self._told[source, refusal] <= TOLD_A_SECOND
+        self._told[source, reason] += 1
+        return self._told[source, reason] <= TOLD_A_SECOND
 
     def _tell_unavailable(self, source: Source | None, fate: Unavailable, fault: Exception | None = None) -> None:
         cause = Cause.STOPPING if self.draining else fate.cause
         self._metrics.unavailable(cause)
         name = source.name if source else None
-        log.error("delivery.unavailable", source=name, cause=cause, detail=str(fate), exc_info=fault)
+        if self._may_tell(name, cause):
+            log.error("delivery.unavailable", source=name, cause=cause, detail=str(fate), exc_info=fault)
 
 
 def _headers(request: Request) -> Headers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
+from collections import Counter
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, NoReturn
 
@@ -97,22 +98,24 @@ async def test_a_flood_of_refusals_is_told_ten_times_a_second(monkeypatch: pytes
     metrics = Metrics(sources=["contoso"], types=(), dropping=(), topics=(), version="0")
     listener = Listener(Listen(host="127.0.0.1", port=0), [SOURCE], Faulty(), metrics)
     unsigned, unknown = request(event(), {}), request(event(), {}, "/elsewhere")
+    faulty = request(event(), signed(event()))
     await listener.start()
     try:
         with capture_logs() as logged:
-            await asyncio.to_thread(_ask_all, listener.port, [unsigned] * 15 + [unknown] * 3)
+            await asyncio.to_thread(_ask_all, listener.port, [unsigned] * 15 + [unknown] * 3 + [faulty] * 15)
     finally:
         await listener.stop()
-    reasons = [line["reason"] for line in logged]
-    assert (reasons.count("missing_signature"), reasons.count("unknown_path")) == (10, 3)
+    why = Counter(line.get("reason") or line["cause"] for line in logged)
+    assert why == {"missing_signature": 10, "unknown_path": 3, "spool_error": 10}
     page = metrics.render().decode()
     assert 'relay_deliveries_rejected_total{reason="missing_signature",source="contoso"} 15.0' in page
+    assert 'relay_deliveries_unavailable_total{cause="spool_error"} 15.0' in page
 
 
 def _ask_all(port: int, requests: list[bytes]) -> None:
     with Wire(port) as wire:
         for one in requests:
-            assert wire.ask(one).status in (401, 404)
+            assert wire.ask(one).status in (401, 404, 503)
 
 
 async def _ask(port: int) -> Answer:
