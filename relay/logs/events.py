@@ -24,7 +24,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "delivery.dropped": "A delivery was settled as dropped by the named rule.",
         "delivery.duplicate": "A repeat of an accepted delivery was answered with the first one's receipt.",
         "delivery.rejected": "A request was refused with 4xx and not stored; ten a second of one reason are told.",
-        "delivery.unavailable": "A request was answered 429 or 503, as it could not be stored; ten a second of one cause are told.",
+        "delivery.unavailable": "A request was answered 429 or 503 and not stored; ten a second of one cause are told.",
         "delivery.stranded": "A fault of the relay kept a stored delivery from its lanes; the next start publishes it.",
         "algorithm.mismatched": "A signature verified although the Algorithm header was missing or named another.",
         "spool.opened": "The spool is open: its size, what is pending, the ids remembered.",
