@@ -7,8 +7,10 @@ unexpected; 78 configuration. Parts are imported when a verb needs them, so that
     configuring     validate
     sending         send, demo
     explaining      explain
+    verifying       verify
     deliveries      deliveries list, deliveries show
     options, exits  what verbs share
+    saved           a request that somebody has kept
     lookup, today   a delivery found in the spool, and what can be said of it now
     account, rules, text   how that is laid out, for people and as JSON
 """
@@ -26,6 +28,7 @@ from relay.cli.exits import UNEXPECTED, fail
 from relay.cli.explaining import explain
 from relay.cli.running import healthcheck, run
 from relay.cli.sending import demo, send
+from relay.cli.verifying import verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -34,7 +37,7 @@ def cli() -> None:
     """Take signed Syskit Point webhooks in, publish CloudEvents to Kafka."""
 
 
-for verb in (run, validate, send, explain, deliveries, healthcheck, demo):
+for verb in (run, validate, send, explain, verify, deliveries, healthcheck, demo):
     cli.add_command(verb)
 
 

@@ -1,0 +1,108 @@
+"""The verification of one request that was kept: authentic under which key, or why not."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from relay.cli.exits import NO, leave
+from relay.cli.options import config_option, json_option, load_config, source_named
+from relay.core.errors import Rejected
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from relay.config import Config
+    from relay.core.doctor import Diagnosis
+    from relay.core.model import Source
+
+
+class Posted(NamedTuple):
+    """What is to be verified: the source it was posted to, the signatures it came with, and its body."""
+
+    source: Source
+    signatures: Sequence[str]
+    body: bytes
+
+
+@click.command(short_help="Say whether a saved request is authentic, and if not, why.")
+@click.argument("request", metavar="FILE|-|DELIVERY")
+@click.option("--source", "name", metavar="NAME", help="The source it was posted to; by default found by its path.")
+@click.option("--explain", is_flag=True, help="If it is not authentic, try what goes wrong in practice.")
+@config_option
+@json_option
+def verify(request: str, name: str | None, explain: bool, path: Path, as_json: bool) -> None:  # noqa: FBT001 - flags
+    """Say whether a request is authentic under the keys of today.
+
+    It is a FILE (or - for standard input) with a raw HTTP request or an entry of a HAR file, or a DELIVERY of the
+    spool. Exit 1 when it is not authentic. No key is ever shown.
+    """
+    config = load_config(path)
+    posted = _stored(config, request, name) if _is_delivery(request) else _saved(config, request, name)
+    from relay.core.doctor import diagnose
+    from relay.core.signature import authenticate
+
+    try:
+        delivery = authenticate(
+            posted.source, posted.signatures, posted.body, algorithms=(), received_at=0.0, traceparent=None
+        )
+    except Rejected as rejected:
+        others = [source for source in config.sources if source is not posted.source]
+        found = diagnose([posted.source, *others], posted.signatures, posted.body) if explain else None
+        _tell_rejected(posted.source, rejected, found, explain=explain, as_json=as_json)
+        leave(NO)
+    if as_json:
+        click.echo(json.dumps({"authentic": True, "source": posted.source.name, "key": delivery.key_id}))
+    else:
+        click.echo(f"authentic: signed with key {delivery.key_id} of the source {posted.source.name}")
+
+
+def _is_delivery(request: str) -> bool:
+    return request.isdecimal() or (request != "-" and not Path(request).exists())
+
+
+def _stored(config: Config, named: str, name: str | None) -> Posted:
+    from relay.cli.lookup import look_up
+
+    delivery = look_up(config, named, name, as_json=False, aside="; nor is there a file of that name").delivery
+    return Posted(source_named(config, name or delivery.source), [delivery.signature], delivery.body)
+
+
+def _saved(config: Config, file: str, name: str | None) -> Posted:
+    from relay.cli import saved
+
+    try:
+        text = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        request = saved.read(text)
+    except OSError as error:
+        raise click.BadParameter(f"{file!r}: {error.strerror}", param_hint="FILE") from None
+    except saved.UnreadableError as error:
+        raise click.BadParameter(f"{file!r} is {error}", param_hint="FILE") from None
+    served = [source for source in config.sources if source.path == request.path]
+    source = served[0] if served and name is None else source_named(config, name)
+    return Posted(source, request.values("Signature"), request.body)
+
+
+def _tell_rejected(
+    source: Source, rejected: Rejected, found: Diagnosis | None, *, explain: bool, as_json: bool
+) -> None:
+    refusal = rejected.refusal
+    if as_json:
+        fits = None if found is None else {
+            "source": found.source, "key": found.key_id, "mistakes": [mistake._asdict() for mistake in found.mistakes],
+        }  # fmt: skip
+        click.echo(json.dumps({"authentic": False, "source": source.name, "reason": refusal, "fits": fits}))
+        return
+    click.echo(f"not authentic: {refusal}, by the keys of the source {source.name}")
+    if not explain:
+        click.echo("  --explain tries what goes wrong in practice")
+    elif found is None:
+        click.echo("  nothing that goes wrong in practice explains it: another key, another body, or a forgery")
+    else:
+        click.echo(f"  it would fit key {found.key_id} of the source {found.source}, but")
+        for mistake in found.mistakes:
+            click.echo(f"  - {mistake.what}: {mistake.mend}")

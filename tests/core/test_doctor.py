@@ -1,0 +1,207 @@
+"""The doctor finds each usual mistake, and the fewest of them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import uuid
+from datetime import UTC
+
+import pytest
+
+from relay.core.doctor import BOM, MAX_MESSAGE, diagnose
+from relay.core.model import Key, Signs, Source
+from relay.core.signature import authenticate, sign
+
+GUID = "158b08cc-6a06-49f2-a724-2bc514fdcf1e"
+KEY = GUID.encode()
+EVENT = {"type": "Prüfung", "meta": {"timeStamp": "2023-10-05T14:48:00", "idempotencyKey": "k"}, "content": {"n": "é"}}
+BODY = json.dumps(EVENT, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def source(name: str = "contoso", secret: bytes = KEY, signs: Signs = Signs.BODY) -> Source:
+    """Give a source with one key."""
+    return Source(name, f"/{name}", f"urn:{name}", (Key("k1", secret),), signs, UTC)
+
+
+def mistakes(signature: str | list[str], body: bytes = BODY, *sources: Source) -> list[str]:
+    """Give what the doctor finds, in its own words."""
+    signatures = signature if isinstance(signature, list) else [signature]
+    found = diagnose(sources or (source(),), signatures, body)
+    assert found is not None
+    return [mistake.what for mistake in found.mistakes]
+
+
+def by(secret: bytes, message: bytes = BODY, name: str = "sha256") -> str:
+    """Sign in any way."""
+    return base64.b64encode(hmac.digest(secret, message, name)).decode()
+
+
+def test_what_is_authentic_has_no_mistake() -> None:
+    """The doctor and the one who decides agree."""
+    assert mistakes(sign(KEY, BODY)) == []
+
+
+def test_a_forgery_is_nothing_that_it_knows() -> None:
+    """No diagnosis where nothing fits, whatever the header holds."""
+    for signature in (sign(b"another", BODY), "", "nonsense", "ü", "=" * 44, "0" * 64):
+        assert diagnose([source()], [signature], BODY) is None
+    assert diagnose([source()], [], BODY) is None
+
+
+@pytest.mark.parametrize(
+    ("secret", "said"),
+    [
+        (uuid.UUID(GUID).bytes, "big-endian"),
+        (uuid.UUID(GUID).bytes_le, ".NET orders them"),
+        (GUID.upper().encode(), "in upper case"),
+        (f"{{{GUID}}}".encode(), "in braces"),
+        (f"{{{GUID.upper()}}}".encode(), "in braces, in upper case"),
+        (GUID.replace("-", "").encode(), "without hyphens"),
+        (f'"{GUID}"'.encode(), "in quotes"),
+        (KEY + b"\n", "a newline"),
+        (KEY + b"\r\n", "CR and LF"),
+        (BOM + KEY, "a byte order mark"),
+    ],
+)
+def test_the_sender_made_something_else_of_the_key(secret: bytes, said: str) -> None:
+    """The key's text is what signs; each usual misreading is named."""
+    (what,) = mistakes(by(secret))
+    assert said in what
+
+
+@pytest.mark.parametrize("around", [KEY + b"\n", b" " + KEY, BOM + KEY, KEY + b"\r\n"])
+def test_the_relay_has_something_around_its_key(around: bytes) -> None:
+    """What an editor or `echo` puts around a secret is found on this side too."""
+    (what,) = mistakes(by(KEY), BODY, source(secret=around))
+    assert what.startswith("the relay's key has white space")
+
+
+@pytest.mark.parametrize(
+    ("signature", "said"),
+    [
+        (hmac.digest(KEY, BODY, "sha256").hex(), "hexadecimal"),
+        (hmac.digest(KEY, BODY, "sha256").hex().upper(), "hexadecimal"),
+        ("sha256=" + hmac.digest(KEY, BODY, "sha256").hex(), "hexadecimal"),
+        (base64.b64encode(hmac.digest(KEY, BODY, "sha256").hex().encode()).decode(), "base64 of hexadecimal"),
+        (by(KEY).rstrip("="), "without its padding"),
+        (f'"{by(KEY)}"', "in quotes"),
+        ([by(KEY), by(KEY)], "stands 2 times"),
+        (f"{by(KEY)}, {by(KEY)}", "stands 2 times"),
+        ([by(b"older"), by(KEY)], "stands 2 times"),
+    ],
+)
+def test_the_signature_is_written_otherwise(signature: str | list[str], said: str) -> None:
+    """The digest is right, and its spelling is not."""
+    (what,) = mistakes(signature)
+    assert said in what
+
+
+def test_base64url_is_told_from_base64() -> None:
+    """A digest whose base64 has one of the two signs in which they differ."""
+    body = next(body for n in range(1000) if set("+/") & set(by(KEY, body := b'{"n":%d}' % n)))
+    (what,) = mistakes(by(KEY, body).replace("+", "-").replace("/", "_"), body)
+    assert "base64url" in what
+
+
+@pytest.mark.parametrize("name", ["sha1", "sha512", "sha384", "md5"])
+def test_another_algorithm_made_it(name: str) -> None:
+    """The name of the algorithm is told."""
+    assert mistakes(by(KEY, BODY, name)) == [f"it was made by HMAC-{name.upper()}"]
+
+
+def test_what_is_no_hmac_is_named() -> None:
+    """A plain hash, with the key in front or without."""
+    for made in (hashlib.sha256(BODY), hashlib.sha256(KEY + BODY)):
+        (what,) = mistakes(base64.b64encode(made.digest()).decode())
+        assert "SHA256" in what
+
+
+def test_the_other_reading_of_signs() -> None:
+    """The content in place of the body, and the body in place of the content."""
+    content = json.dumps(EVENT["content"], ensure_ascii=False, separators=(",", ":")).encode()
+    assert mistakes(by(KEY, content)) == ["the sender signs the content"]
+    assert mistakes(by(KEY), BODY, source(signs=Signs.CONTENT)) == ["the sender signs the body"]
+
+
+def _written(**how: object) -> bytes:
+    return json.dumps(EVENT, **how).encode()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("signed", "said"),
+    [
+        (_written(indent=2, ensure_ascii=False), "indented by 2"),
+        (_written(indent=4, ensure_ascii=False), "indented by 4"),
+        (_written(indent=2, ensure_ascii=False).replace(b"\n", b"\r\n"), "lines in CR and LF"),
+        (_written(ensure_ascii=False), "a space behind each sign"),
+        (_written(sort_keys=True, ensure_ascii=False, separators=(",", ":")), "its keys sorted"),
+        (_written(separators=(",", ":")), "what is not ASCII escaped"),
+        (BODY + b"\n", "ended in a newline"),
+        (BODY + b"\r\n", "ended in CR and LF"),
+        (BOM + BODY, "a byte order mark"),
+        (BODY.decode().encode("utf-16-le"), "UTF-16-LE"),
+        (BODY.decode().encode("utf-16-be"), "UTF-16-BE"),
+        (BODY.decode().encode("utf-16"), "UTF-16 with its mark"),
+    ],
+)
+def test_the_body_was_changed_on_its_way(signed: bytes, said: str) -> None:
+    """What a gateway that reads and writes JSON does to it."""
+    (what,) = mistakes(by(KEY, signed))
+    assert what.startswith("the body was changed on its way")
+    assert said in what
+
+
+def test_white_space_that_came_on_the_way() -> None:
+    """What was signed is inside of what came."""
+    (what,) = mistakes(by(KEY), b"\n" + BODY + b"\r\n\r\n")
+    assert "no white space around it" in what
+
+
+def test_the_key_of_another_source() -> None:
+    """A delivery of one source, posted to the path of another."""
+    fabrikam = source("fabrikam", b"fabrikam's own")
+    assert mistakes(by(b"fabrikam's own"), BODY, source(), fabrikam) == [
+        "it is signed with a key of the source fabrikam"
+    ]
+
+
+def test_two_mistakes_at_once() -> None:
+    """The GUID's bytes, and hexadecimal digits."""
+    whats = mistakes(hmac.digest(uuid.UUID(GUID).bytes_le, BODY, "sha256").hex())
+    assert len(whats) == 2
+    assert any("hexadecimal" in what for what in whats)
+    assert any(".NET" in what for what in whats)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[" * 100_000, b"\xff\xfe", b'{"n":' + b"9" * 5000 + b"}", b"NaN", b'"\\ud800"']
+)
+def test_any_body_at_all(body: bytes) -> None:
+    """No body makes it fail, and one that is authentic is so."""
+    assert mistakes(sign(KEY, body), body) == []
+    assert diagnose([source()], [sign(b"another", body)], body) is None
+
+
+def test_a_large_body_is_tried_as_it_came_only() -> None:
+    """Every form of a large body would be copied dozens of times."""
+    body = b'{"n":"' + b"a" * MAX_MESSAGE + b'"}'
+    assert mistakes(sign(KEY, body), body) == []
+    assert diagnose([source()], [by(KEY, body + b"\n")], body) is None
+
+
+def test_no_key_is_in_what_it_says() -> None:
+    """Neither the key nor any form of it."""
+    found = diagnose([source()], [by(GUID.upper().encode())], BODY)
+    assert GUID not in repr(found).lower()
+
+
+def test_it_agrees_with_who_decides() -> None:
+    """Whatever `authenticate` lets through has no mistake, also under a second key."""
+    two = Source("contoso", "/c", "urn:c", (Key("k1", b"one"), Key("k2", KEY)), Signs.BODY, UTC)
+    signed = sign(KEY, BODY)
+    found = diagnose([two], [signed], BODY)
+    delivery = authenticate(two, [signed], BODY, algorithms=(), received_at=0.0, traceparent=None)
+    assert (found.key_id, found.mistakes) == (delivery.key_id, ())  # type: ignore[union-attr]
