@@ -59,6 +59,7 @@ PURE = {
     "math",
     "msgspec",
     "operator",
+    "contextlib",
     "re",
     "string",
     "struct",

@@ -13,7 +13,6 @@ import hashlib
 import hmac
 import itertools
 import json
-import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -161,10 +160,10 @@ def _secrets(key: Key) -> Iterator[_Variant]:
                 other.encode(), Mistake(f"the sender's key is the relay's {name}", "set the key as the sender has it")
             )
     with suppress(ValueError):
-        guid = uuid.UUID(text)
+        guid = bytes.fromhex(text.strip("{}").replace("-", ""))
         for name, raw in (
-            ("its 16 bytes, big-endian", guid.bytes),
-            ("its 16 bytes as .NET orders them", guid.bytes_le),
+            ("its 16 bytes, big-endian", guid),
+            ("its 16 bytes as .NET orders them", guid[3::-1] + guid[5:3:-1] + guid[7:5:-1] + guid[8:]),
         ):
             yield _Variant(raw, Mistake(
                 f"the sender takes the GUID as {name}, and not as its text", "have it sign with the text of the key"
