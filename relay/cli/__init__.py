@@ -8,6 +8,7 @@ unexpected; 78 configuration. Parts are imported when a verb needs them, so that
     sending         send, demo
     explaining      explain
     deliveries      deliveries list, deliveries show
+    auditing        audit
     options, exits  what verbs share
     lookup, today   a delivery found in the spool, and what can be said of it now
     account, rules, text   how that is laid out, for people and as JSON
@@ -20,6 +21,7 @@ from typing import NoReturn
 import click
 
 from relay import __version__
+from relay.cli.auditing import audit
 from relay.cli.configuring import validate
 from relay.cli.deliveries import deliveries
 from relay.cli.exits import UNEXPECTED, fail
@@ -34,7 +36,7 @@ def cli() -> None:
     """Take signed Syskit Point webhooks in, publish CloudEvents to Kafka."""
 
 
-for verb in (run, validate, send, explain, deliveries, healthcheck, demo):
+for verb in (run, validate, send, explain, deliveries, audit, healthcheck, demo):
     cli.add_command(verb)
 
 

@@ -1,7 +1,22 @@
 """Every metric of the relay, declared and documented once."""
 
-from relay.metrics.declared import TABLE, Declared
+from relay.metrics.declared import ACCEPTED, DEAD, DROPPED, LANES, PENDING, PUBLISHED, TABLE, Declared
 from relay.metrics.gauges import Gauges, LaneGauges, LaneState
 from relay.metrics.metrics import Metrics
+from relay.metrics.page import read_page
 
-__all__ = ["TABLE", "Declared", "Gauges", "LaneGauges", "LaneState", "Metrics"]
+__all__ = [
+    "ACCEPTED",
+    "DEAD",
+    "DROPPED",
+    "LANES",
+    "PENDING",
+    "PUBLISHED",
+    "TABLE",
+    "Declared",
+    "Gauges",
+    "LaneGauges",
+    "LaneState",
+    "Metrics",
+    "read_page",
+]

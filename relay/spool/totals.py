@@ -58,6 +58,11 @@ class Totals(msgspec.Struct, frozen=True):
         return self.published + self.dead + self.dropped + self.departed
 
     @property
+    def kept(self) -> int:
+        """Count those whose rows stand in the spool."""
+        return self.accepted - self.gone - self.departed
+
+    @property
     def pending(self) -> int:
         """Count those that did not."""
         return self.accepted - self.settled

@@ -381,7 +381,7 @@ def test_the_spool_is_a_list_on_disk() -> None:
     """Whatever is done to a spool, it holds, answers and counts what the list does; see the rules above."""
     SpoolMachine.reached.clear()
     bounds = settings(
-        max_examples=EXAMPLES or 50,
+        max_examples=EXAMPLES or 70,
         stateful_step_count=30,
         derandomize=not EXAMPLES,
         deadline=None,
