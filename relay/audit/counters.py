@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -56,9 +57,11 @@ def compare(tally: Callable[[], Tally], scrape: Callable[[], str]) -> Counters |
 
 
 def _counted(page: str) -> dict[str, int]:
-    sums = read_page(page)
+    sums: defaultdict[str, float] = defaultdict(float)
+    for sample in read_page(page):
+        sums[sample.name] += sample.value
     metrics = {"accepted": ACCEPTED, "published": PUBLISHED, "dead": DEAD, "dropped": DROPPED, "pending": PENDING}
-    return {name: int(sums.get(metric.name, 0)) for name, metric in metrics.items()}
+    return {name: int(sums[metric.name]) for name, metric in metrics.items()}
 
 
 def _bounds(before: Tally, after: Tally) -> dict[str, tuple[int, int]]:

@@ -9,6 +9,7 @@ unexpected; 78 configuration. Parts are imported when a verb needs them, so that
     explaining      explain
     deliveries      deliveries list, deliveries show
     auditing        audit
+    drilling        drill
     options, exits  what verbs share
     lookup, today   a delivery found in the spool, and what can be said of it now
     account, rules, text   how that is laid out, for people and as JSON
@@ -24,6 +25,7 @@ from relay import __version__
 from relay.cli.auditing import audit
 from relay.cli.configuring import validate
 from relay.cli.deliveries import deliveries
+from relay.cli.drilling import drill
 from relay.cli.exits import UNEXPECTED, fail
 from relay.cli.explaining import explain
 from relay.cli.running import healthcheck, run
@@ -36,7 +38,7 @@ def cli() -> None:
     """Take signed Syskit Point webhooks in, publish CloudEvents to Kafka."""
 
 
-for verb in (run, validate, send, explain, deliveries, audit, healthcheck, demo):
+for verb in (run, validate, send, explain, deliveries, audit, healthcheck, demo, drill):
     cli.add_command(verb)
 
 

@@ -70,6 +70,14 @@ class History:
             with suppress(KafkaError, OSError, TimeoutError):
                 await asyncio.wait_for(client_end(), 1)
 
+    async def brokers(self) -> list[tuple[str, int]]:
+        """Give the addresses that the brokers say they have."""
+        try:
+            described = await self._admin.describe_cluster()
+        except (KafkaError, OSError) as error:
+            raise KafkaUnavailable(unreachable(error, self._connection)) from error
+        return [(broker["host"], broker["port"]) for broker in described["brokers"]]
+
     async def partitions(self) -> Mapping[str, Collection[int]]:
         """Give the cluster's topics with their partitions."""
         try:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from typing import TYPE_CHECKING, NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-def read_page(text: str) -> dict[str, float]:
-    """Give each metric by name: the sum over its labels. Raises ValueError for what is no such page."""
-    sums: defaultdict[str, float] = defaultdict(float)
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            sums[sample.name] += sample.value
-    return dict(sums)
+
+class Sample(NamedTuple):
+    """One line of the page."""
+
+    name: str
+    labels: Mapping[str, str]
+    value: float
+
+
+def read_page(text: str) -> list[Sample]:
+    """Give every sample of the page. Raises ValueError for what is no such page."""
+    families = text_string_to_metric_families(text)
+    return [Sample(sample.name, sample.labels, sample.value) for family in families for sample in family.samples]
