@@ -118,6 +118,11 @@ def _tell(plan: Plan, report: Report, *, as_json: bool) -> None:
         click.echo(f"AUDIT: {fault}")
     if not report.drained:
         click.echo("NOT drained: what is acknowledged waits on disk still")
+    if report.figures["doubled"] and not report.judges_doubles:
+        why = (
+            "the embedded Kafka does not recognise a batch that comes again" if plan.embedded else "idempotence is off"
+        )
+        click.echo(f"doubles are not judged: {why}")
     longest = "none" if report.longest_recovery is None else f"{report.longest_recovery:.1f} s"
     figures = ", ".join(f"{word} {count:,}" for word, count in report.figures.items())
     click.echo(f"{figures}; longest recovery {longest}")

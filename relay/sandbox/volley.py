@@ -25,8 +25,8 @@ WORKSPACES = 8
 FORGE_EVERY = 20  # of so many deliveries one is altered after it was signed
 PATIENCE = 20.0  # seconds for an answer
 RETRY = 0.1
-TOGETHER = 32  # requests under way while the spool is filled
-FILL_ROUNDS = 200
+TOGETHER = 256  # requests under way while the spool is filled
+FILL_ROUNDS = 50
 ACCEPTED, REFUSED, BUSY, UNAVAILABLE = 202, 401, 429, 503
 
 
