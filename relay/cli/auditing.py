@@ -163,12 +163,18 @@ def _tell_readback(readback: Readback, *, as_json: bool) -> bool:
             click.echo(f"{name.upper()}: {safe(one.id)}{whose}, {safe(one.topic)} at {one.places}")
     counts = readback.counts()
     if as_json:
-        click.echo(json.dumps({"kafka": {**wrong, **counts}, "topics": sorted(readback.topics)}))
+        click.echo(
+            json.dumps(
+                {"kafka": {**wrong, **counts}, "topics": sorted(readback.topics), "absent": sorted(readback.absent)}
+            )
+        )
         return not any(wrong.values())
     click.echo(
         f"Kafka: {counts['read']:,} records read in {len(readback.topics)} topics, {counts['expected']:,} expected; "
         f"{counts['of_others']:,} of other producers, {counts['replayed']:,} replayed"
     )
+    for topic in sorted(readback.absent):
+        click.echo(f"  there is no topic {safe(topic)} in this cluster: it was deleted, or this is another cluster")
     if counts["not_retained"]:
         click.echo(f"  {counts['not_retained']:,} expected ones could not be looked for: Kafka no longer retains them")
     if counts["before_horizon"]:

@@ -110,6 +110,8 @@ def _tell(plan: Plan, report: Report, *, as_json: bool) -> None:
         f"{sent['refused']:,} answers of 429 or 503, {sent['unanswered']:,} requests without an answer"
     )
     for word, found in report.complaints.items():
+        if word == "doubled" and not report.judges_doubles:
+            continue
         for one in found[:SHOWN]:
             click.echo(f"{word.upper()}: {one}")
         if len(found) > SHOWN:
