@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from relay.sandbox.drill import Plan, Report
+    from relay.sandbox.embedded import EmbeddedKafka
     from relay.sandbox.ordeal import Blow
 
 BROKERS = 3  # of the embedded Kafka
@@ -55,14 +56,9 @@ def drill(  # noqa: PLR0913, PLR0917 - click's options
     demo = sandbox and click.get_current_context().get_parameter_source("path") is ParameterSource.DEFAULT
     if not demo:
         load_config(path, as_json=as_json)
-    try:
-        from relay.sandbox.drill import Plan
-        from relay.sandbox.embedded import EmbeddedKafka
-    except ModuleNotFoundError as error:
-        if error.name != "confluent_kafka":
-            raise
-        fail("the sandbox needs confluent-kafka: pip install 'syskit-point-relay[demo]'", NO)
-    embedded = EmbeddedKafka(BROKERS) if sandbox else None
+    from relay.sandbox.drill import Plan
+
+    embedded = _embedded() if sandbox else None
     plan = Plan(
         config=None if demo else path.absolute(),
         rate=rate,
@@ -76,6 +72,16 @@ def drill(  # noqa: PLR0913, PLR0917 - click's options
     _tell(plan, report, as_json=as_json)
     if not report.clean:
         leave(NO)
+
+
+def _embedded() -> EmbeddedKafka:
+    try:
+        from relay.sandbox.embedded import EmbeddedKafka
+    except ModuleNotFoundError as error:
+        if error.name != "confluent_kafka":
+            raise
+        fail("the sandbox needs confluent-kafka: pip install 'syskit-point-relay[demo]'", NO)
+    return EmbeddedKafka(BROKERS)
 
 
 def _run(plan: Plan, *, as_json: bool) -> Report:
