@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MAX_ANSWER = 65_536
+MAX_ANSWER = 4 << 20
+
+
+class NoAnswer(Exception):  # noqa: N818 - it is what happened, for a person
+    """Nobody answers there; the text is a sentence that says where, and why."""
 
 
 class State(enum.StrEnum):
@@ -47,16 +51,26 @@ def ask_ready(host: str, port: int, timeout: float, *, as_json: bool = False) ->
     """Ask the relay that listens there whether it is ready; blocks.
 
     Gives its answer and its rows, as lines or as JSON, or False and a sentence when it cannot be asked.
+    """
+    try:
+        status, text = fetch(host, port, "/readyz?format=json" if as_json else "/readyz?verbose", timeout)
+    except NoAnswer as error:
+        return False, str(error)
+    return status == http.client.OK, text.rstrip("\n")
+
+
+def fetch(host: str, port: int, path: str, timeout: float) -> tuple[int, str]:
+    """Ask an admin listener for a page; blocks. Gives the HTTP status and the text. Raises `NoAnswer`.
+
     `timeout`, in seconds, is for each step of the exchange. A host that means every address is asked on loopback.
     """
     address = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
     connection = http.client.HTTPConnection(address, port, timeout=timeout)
     try:
-        connection.request("GET", "/readyz?format=json" if as_json else "/readyz?verbose")
+        connection.request("GET", path)
         answer = connection.getresponse()
-        text = answer.read(MAX_ANSWER).decode("utf-8", "replace").rstrip("\n")
+        return answer.status, answer.read(MAX_ANSWER).decode("utf-8", "replace")
     except (OSError, ValueError, http.client.HTTPException) as error:
-        return False, f"no answer from {address} port {port}: {str(error) or type(error).__name__}"
+        raise NoAnswer(f"no answer from {address} port {port}: {str(error) or type(error).__name__}") from error
     finally:
         connection.close()
-    return answer.status == http.client.OK, text

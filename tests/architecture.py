@@ -18,7 +18,7 @@ LAYERS = (
     {"cli"},
     {"sandbox"},
     {"app"},
-    {"server", "admin"},
+    {"server", "admin", "audit"},
     {"ingest"},
     {"forwarder"},
     {"lane"},

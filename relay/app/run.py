@@ -12,21 +12,23 @@ from relay.app.relay import Relay
 
 if TYPE_CHECKING:
     from relay.config import Config
+    from relay.kafka import Cluster
 
 # Objects made and not freed until they are searched for cycles, of which the relay makes hardly any: the default of
 # 700 searches thousands of times a second under load.
 GARBAGE = 20_000
 
 
-async def run(config: Config) -> None:
+async def run(config: Config, cluster: Cluster | None = None) -> None:
     """Run until SIGTERM or SIGINT, then stop in order; a second signal makes it leave at once.
 
-    Nothing acknowledged is lost by either. Raises what `Relay.running` raises.
+    Nothing acknowledged is lost by either. `cluster` takes the place of the one that `config` describes. Raises what
+    `Relay.running` raises.
     """
     _allow_connections()
     gc.freeze()  # what is imported by now stays for good: no collection need look at it again
     gc.set_threshold(GARBAGE, 5, 5)
-    relay = Relay(config)
+    relay = Relay(config, cluster)
     asked = asyncio.Event()
 
     def stop() -> None:

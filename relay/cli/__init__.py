@@ -9,6 +9,8 @@ unexpected; 78 configuration. Parts are imported when a verb needs them, so that
     explaining      explain
     verifying       verify
     deliveries      deliveries list, deliveries show
+    auditing        audit
+    drilling        drill
     options, exits  what verbs share
     saved           a request that somebody has kept
     lookup, today   a delivery found in the spool, and what can be said of it now
@@ -22,8 +24,10 @@ from typing import NoReturn
 import click
 
 from relay import __version__
+from relay.cli.auditing import audit
 from relay.cli.configuring import validate
 from relay.cli.deliveries import deliveries
+from relay.cli.drilling import drill
 from relay.cli.exits import UNEXPECTED, fail
 from relay.cli.explaining import explain
 from relay.cli.running import healthcheck, run
@@ -37,7 +41,7 @@ def cli() -> None:
     """Take signed Syskit Point webhooks in, publish CloudEvents to Kafka."""
 
 
-for verb in (run, validate, send, explain, verify, deliveries, healthcheck, demo):
+for verb in (run, validate, send, explain, verify, deliveries, audit, healthcheck, demo, drill):
     cli.add_command(verb)
 
 

@@ -33,6 +33,16 @@ def browsing(config: Config, aside: str = "") -> Iterator[Browser]:
 
     What goes wrong with the output is no matter of the spool, and is let through.
     """
+    there_is(config, aside)
+    try:
+        with Browser(config.spool.path) as browser:
+            yield browser
+    except Unavailable as error:
+        fail(str(error), UNEXPECTED)
+
+
+def there_is(config: Config, aside: str = "") -> None:
+    """Go on when the configured spool is there, else say so and end."""
     path = config.spool.path
     try:
         there = path.exists()
@@ -40,11 +50,6 @@ def browsing(config: Config, aside: str = "") -> Iterator[Browser]:
         fail(f"the spool {path} cannot be read: {error.strerror}", UNEXPECTED)
     if not there:
         fail(f"there is no spool at {path}: no relay has run with this configuration (spool.path){aside}", NO)
-    try:
-        with Browser(path) as browser:
-            yield browser
-    except Unavailable as error:
-        fail(str(error), UNEXPECTED)
 
 
 def look_up(  # noqa: RET503 - `fail` does not return

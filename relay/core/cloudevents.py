@@ -9,13 +9,15 @@ The data stands in the envelope byte for byte as it was signed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from relay.core.model import Mode, Record
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from relay.core.model import Envelope, Event, Source
 
 _JSON = "application/json"
@@ -36,7 +38,24 @@ class _Structured(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="s
     data: msgspec.Raw
 
 
+class _Seen(msgspec.Struct, gc=False):
+    """What tells an event in structured mode from others."""
+
+    id: str
+    source: str
+    data: msgspec.Raw = msgspec.Raw(b"")
+
+
+class Seen(NamedTuple):
+    """Which event a record holds: the source as subscribers read it, the id, and the data's bytes."""
+
+    source: str
+    id: str
+    data: bytes
+
+
 _write = msgspec.json.Encoder().encode
+_see = msgspec.json.Decoder(_Seen).decode
 
 
 def encode(  # noqa: PLR0913, PLR0917 - an event, how it is laid out, and where to
@@ -81,3 +100,15 @@ def _attributes(event: Event, uri: str, kind: str, key: str) -> list[tuple[str, 
         "correlationid": event.correlation_id,
     }
     return [(f"ce_{name}", text.encode()) for name, text in attributes.items() if text is not None]
+
+
+def see(value: bytes, headers: Sequence[tuple[str, bytes]]) -> Seen | None:
+    """Tell which event a record holds, in either mode and of whichever producer; None when it is no CloudEvent."""
+    attributes = dict(headers)
+    try:
+        if "ce_id" in attributes:
+            return Seen(attributes["ce_source"].decode(), attributes["ce_id"].decode(), value)
+        seen = _see(value)
+    except (KeyError, ValueError, RecursionError):
+        return None
+    return Seen(seen.source, seen.id, bytes(seen.data))

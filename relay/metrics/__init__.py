@@ -1,7 +1,24 @@
 """Every metric of the relay, declared and documented once."""
 
-from relay.metrics.declared import TABLE, Declared
+from relay.metrics.declared import ACCEPTED, DEAD, DROPPED, LANE_OLDEST, LANES, PENDING, PUBLISHED, TABLE, Declared
 from relay.metrics.gauges import Gauges, LaneGauges, LaneState
 from relay.metrics.metrics import Metrics
+from relay.metrics.page import Sample, read_page
 
-__all__ = ["TABLE", "Declared", "Gauges", "LaneGauges", "LaneState", "Metrics"]
+__all__ = [
+    "ACCEPTED",
+    "DEAD",
+    "DROPPED",
+    "LANES",
+    "LANE_OLDEST",
+    "PENDING",
+    "PUBLISHED",
+    "TABLE",
+    "Declared",
+    "Gauges",
+    "LaneGauges",
+    "LaneState",
+    "Metrics",
+    "Sample",
+    "read_page",
+]

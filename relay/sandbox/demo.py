@@ -81,7 +81,7 @@ class Demo:
         settings = self._configure(bootstrap)
         with Subscriber(bootstrap) as subscriber:
             if await self._unless_leaving(asyncio.to_thread(subscriber.find_cluster)):
-                relay = Relay(settings, EmbeddedCluster(settings.kafka, embedded) if embedded else None)
+                relay = Relay(settings, EmbeddedCluster(settings.kafka, embedded.create) if embedded else None)
                 async with _running(relay, self._port):
                     await self._unless_leaving(self._show(settings, relay, subscriber, once=once))
 

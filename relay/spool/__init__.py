@@ -1,8 +1,11 @@
 """The spool: every accepted delivery on disk, until its records are in Kafka."""
 
 from relay.spool.browser import Browser
+from relay.spool.census import Census, Row, Tally, is_in_use
 from relay.spool.kept import Aloft, Kept, Known, Listed, Settled, Wanted
+from relay.spool.reconciliation import Discrepancy, Found, Reconciliation
 from relay.spool.spool import Spool
+from relay.spool.totals import Totals
 from relay.spool.values import (
     Appended,
     Done,
@@ -22,21 +25,29 @@ __all__ = [
     "Aloft",
     "Appended",
     "Browser",
+    "Census",
+    "Discrepancy",
     "Done",
     "Entry",
     "Fact",
     "Flight",
+    "Found",
     "Journal",
     "Journalled",
     "Kept",
     "Known",
     "Listed",
+    "Reconciliation",
+    "Row",
     "Settled",
     "Settlement",
     "Spool",
     "Stored",
+    "Tally",
     "Told",
+    "Totals",
     "Usage",
     "Verdict",
     "Wanted",
+    "is_in_use",
 ]

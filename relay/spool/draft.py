@@ -38,7 +38,8 @@ class Draft:
     """Decides what each entry of a transaction is, and collects the rows to write.
 
     Numbers are given from `next_number` on. Memory that outlives the transaction is only read here:
-    `ids` and the sums are taken over by the store once the commit has returned.
+    `ids` and the sums are taken over by the store once the commit has returned. `dead` is in bytes,
+    `buried` counts those.
     """
 
     def __init__(self, connection: apsw.Connection, recent: RecentIds, next_number: int, usage: Usage) -> None:
@@ -53,7 +54,7 @@ class Draft:
         self._entries: list[Entry] = []
         self._places: dict[bytes, int] = {}  # digest -> place in `ids`
         self.ids: list[tuple[int, bytes, bytes, float]] = []
-        self.size = self.dead = self.pending = self.owed = 0
+        self.size = self.dead = self.pending = self.owed = self.buried = 0
 
     def append(self, entry: Entry, now: float) -> Appended | Unavailable:
         """Take an entry, or say what it repeats, or why it cannot be taken."""
@@ -112,6 +113,7 @@ class Draft:
         self.size += _size(entry) + owed
         self.owed += owed
         self.dead += _size(entry) if entry.status is Status.DEAD else 0
+        self.buried += entry.status is Status.DEAD
         self.pending += entry.status is Status.PENDING
         self._places[digest] = len(self.ids)
         self.ids.append((number, digest, entry.fingerprint, now))

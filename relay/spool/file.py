@@ -14,7 +14,7 @@ from relay.spool.recent import HASH_BYTES
 if TYPE_CHECKING:
     from pathlib import Path
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 APPLICATION_ID = 0x52454C59  # "RELY"
 PAGE_SIZE = 4096
 BUSY_MS = 5000
@@ -55,8 +55,27 @@ CREATE TABLE ids (
 );
 """
 
-# From the version before to this one; what version 1 did not note down is not known of its deliveries.
-MIGRATION = """
+# Running totals, in version 3: one row as of the last commit, and one as of when the relay that runs was started, which
+# is where its metrics begin. They outlive the rows: `gone` counts the published and dropped ones that were swept, and
+# `departed` those that had left before totals were kept, published or dropped. Every record of this spool was sent
+# after `made_at`; of those whose delivery is swept, none was sent after `swept_until`.
+TOTALS = """
+CREATE TABLE totals (
+  moment TEXT PRIMARY KEY, accepted INTEGER NOT NULL, published INTEGER NOT NULL, dead INTEGER NOT NULL,
+  dropped INTEGER NOT NULL, gone INTEGER NOT NULL, departed INTEGER NOT NULL, made_at REAL NOT NULL, swept_until REAL
+) WITHOUT ROWID;
+INSERT INTO totals
+SELECT 'now', last, published, dead, dropped, 0, last - kept,
+  coalesce((SELECT min(accepted_at) FROM ids WHERE last = kept), iif(last, 0, unixepoch('subsec'))),
+  iif(last > kept, unixepoch('subsec'), NULL)
+FROM (SELECT coalesce(max(number), 0) AS last FROM ids),
+  (SELECT count(*) AS kept, count(*) FILTER (WHERE status = 'published') AS published,
+    count(*) FILTER (WHERE status = 'dead') AS dead, count(*) FILTER (WHERE status = 'dropped') AS dropped
+  FROM deliveries);
+"""
+
+# From version 1 to 2; what version 1 did not note down is not known of its deliveries.
+ANSWERS = """
 ALTER TABLE deliveries ADD COLUMN answered TEXT;
 ALTER TABLE deliveries ADD COLUMN answered_at REAL;
 ALTER TABLE deliveries ADD COLUMN repeats INTEGER NOT NULL DEFAULT 0;
@@ -66,6 +85,9 @@ CREATE TABLE bodies (number INTEGER PRIMARY KEY, body BLOB NOT NULL);
 INSERT INTO bodies SELECT number, body FROM deliveries;
 ALTER TABLE deliveries DROP COLUMN body;
 """
+
+# What brings a file of each version, or an empty one, to this one.
+STEPS = {None: SCHEMA + TOTALS, 1: ANSWERS + TOTALS, 2: TOTALS}
 
 
 class Lock:
@@ -97,7 +119,7 @@ def connect_writer(path: Path) -> apsw.Connection:
 
     Write-ahead log with `synchronous=FULL`: a commit that returned is on disk. Checkpoints are left
     to `connect_keeper`, since one inside a commit triples the slowest answers.
-    A file of the version before is brought to this one, in one transaction. Raises `Unavailable` for a file of
+    A file of a version before is brought to this one, in one transaction. Raises `Unavailable` for a file of
     another program or of any other version, and leaves it as it was.
     """
     connection = apsw.Connection(str(path))
@@ -112,7 +134,7 @@ def connect_writer(path: Path) -> apsw.Connection:
     connection.pragma("cache_spill", "off")
     connection.pragma("cache_size", -CACHE_KIB)
     if version != SCHEMA_VERSION:
-        _bring_up(connection, SCHEMA if version is None else MIGRATION)
+        _bring_up(connection, STEPS[version])
     return connection
 
 
@@ -155,7 +177,7 @@ def _version(connection: apsw.Connection, path: Path) -> int | None:
     """Give the schema's version, None while the file is empty. Raises `Unavailable` when it is not ours to write."""
     program: int = connection.pragma("application_id")
     version: int = connection.pragma("user_version")
-    if program == APPLICATION_ID and version not in (SCHEMA_VERSION, SCHEMA_VERSION - 1):
+    if program == APPLICATION_ID and version not in {*STEPS, SCHEMA_VERSION}:
         msg = (
             f"{path} has spool schema {version}, this relay writes {SCHEMA_VERSION}: run the version that wrote it "
             "until it is drained, or give this one another spool.path"

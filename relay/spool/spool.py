@@ -61,7 +61,7 @@ class Spool:
         """Take the lock, open the file and read the ids remembered. Raises `Unavailable`."""
         self._lock = Lock(self._path)
         try:
-            self._store = await self._writer.do(self._open_store)
+            self._store = await self._writer.do(lambda: self._open_store(start=True))
             self._reader = await self._reading.do(lambda: Reader(self._path))
             await self._keeper.open()
         except BaseException:
@@ -140,9 +140,9 @@ class Spool:
         """Read all flights, in the order in which they were journalled."""
         return await self._reading.do(self._reader.flights)
 
-    def _open_store(self) -> Store:
+    def _open_store(self, *, start: bool = False) -> Store:
         try:
-            store = Store(self._path, max_size=self._max_size, remembered=self._remembered)
+            store = Store(self._path, max_size=self._max_size, remembered=self._remembered, start=start)
             self.horizon_since = store.read_horizon_since()
         except (apsw.Error, OSError) as error:
             msg = f"the spool {self._path} cannot be opened: {error}"

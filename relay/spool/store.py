@@ -9,12 +9,13 @@ import apsw
 
 from relay.core.errors import Unavailable
 from relay.core.model import Status
+from relay.spool import totals
 from relay.spool.draft import SIZE, Draft
 from relay.spool.file import BUSY_MS, DEAD, PAGE_SIZE, PENDING, SCHEMA_VERSION, connect_writer, count, hashes, rows
 from relay.spool.identity import digest_of
 from relay.spool.ledger import Ledger
 from relay.spool.recent import RecentIds
-from relay.spool.sweep import Sweep
+from relay.spool.sweep import Sweep, take_back
 from relay.spool.values import Appended, Entry, Journal, Journalled, Usage
 
 if TYPE_CHECKING:
@@ -33,9 +34,11 @@ class Store:
     given twice. A call that raises has changed nothing, neither on disk nor in memory.
     """
 
-    def __init__(self, path: Path, *, max_size: int, remembered: int) -> None:
-        """Open the file and read the ids remembered. Raises `Unavailable` when it cannot be used."""
+    def __init__(self, path: Path, *, max_size: int, remembered: int, start: bool = False) -> None:
+        """Open the file, at a relay's `start` or anew, and read the ids. Raises `Unavailable` when it is no use."""
         self._connection = connect_writer(path)
+        if start:
+            totals.mark_start(self._connection)
         self._max_size = max_size
         # The reserve lets flights and settlements go on, and so drain the spool, when it is full.
         self._reserve = max(64 * PAGE_SIZE, min(max_size // 10, 64 << 20))
@@ -120,6 +123,7 @@ class Store:
             draft.write()
             finished = [done for answer in journalled for done in answer.done]
             buried = self._sizes(done.number for done in finished if done.status is Status.DEAD)
+            totals.count(self._connection, draft, finished)
             self._open = draft, ledger, len(finished), buried, self._measure()
         return appended, journalled
 
@@ -180,10 +184,7 @@ class Store:
             raise Unavailable(msg)
         try:
             with self._connection:
-                self._connection.execute("DELETE FROM flights WHERE id > ?", (last_flight,))
-                self._connection.execute("DELETE FROM deliveries WHERE number > ?", (last_number,))
-                self._connection.execute("DELETE FROM bodies WHERE number > ?", (last_number,))
-                self._connection.execute("DELETE FROM ids WHERE number > ?", (last_number,))
+                take_back(self._connection, last_number, last_flight)
                 self._connection.pragma("user_version", SCHEMA_VERSION)
         except apsw.Error as error:
             msg = f"the spool could not be written: {error}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from relay.spool import totals
 from relay.spool.file import rows
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Sweep:
         gone = [(number,) for number, settled_at in settled if short or settled_at < older_than]
         for table in ("records", "bodies", "deliveries"):
             self._connection.executemany(f"DELETE FROM {table} WHERE number = ?", gone)  # noqa: S608 - names above
+        totals.sweep(self._connection, (at for _, at in settled if short or at < older_than))
         self._swept = gone[-1][0] if gone else 0
         return len(gone)
 
@@ -44,3 +46,11 @@ class Sweep:
         )
         self._connection.execute(query, (last_number, SWEEP_ROWS))
         return int(self._connection.changes())
+
+
+def take_back(connection: apsw.Connection, last_number: int, last_flight: int) -> None:
+    """Remove the deliveries and flights numbered above these, and count them no more. Raises `apsw.Error`."""
+    totals.take_back(connection, last_number)
+    connection.execute("DELETE FROM flights WHERE id > ?", (last_flight,))
+    for table in ("deliveries", "bodies", "ids"):
+        connection.execute(f"DELETE FROM {table} WHERE number > ?", (last_number,))  # noqa: S608 - names above

@@ -15,6 +15,7 @@ from relay.core.model import Delivery, Status
 from relay.spool import Appended, Entry, Flight, Journal, Settlement, Spool
 from relay.spool.file import connect_reader, rows
 from relay.spool.store import Store
+from relay.spool.totals import Totals, read_totals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 NOW = 1_000_000.0
-TABLES = ("deliveries", "bodies", "records", "flights", "ids")
+TABLES = ("deliveries", "bodies", "records", "flights", "ids", "totals")
 FLIGHT = Flight(0, "a", 2, "cluster", 4000, 1, 17, 12.5, ((1, b"key"), (2, b"")))
 
 
@@ -84,6 +85,14 @@ def look(path: Path, query: str) -> list[tuple[object, ...]]:
     """Read from the file beside the store."""
     with closing(connect_reader(path)) as connection:
         return rows(connection, query)
+
+
+def totals_of(path: Path, *, started: bool = False) -> Totals:
+    """Read the totals beside the store."""
+    with closing(connect_reader(path)) as connection:
+        totals = read_totals(connection, started=started)
+    assert totals is not None
+    return totals
 
 
 def dump(path: Path) -> dict[str, list[tuple[object, ...]]]:

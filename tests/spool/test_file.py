@@ -129,8 +129,8 @@ PRAGMA user_version = 1;
 """
 
 
-def test_the_version_before_is_brought_up(path: Path) -> None:
-    """A spool of the version before keeps all that it held, and goes on as one of this version."""
+def test_the_first_version_is_brought_up(path: Path) -> None:
+    """A spool of the first version keeps all that it held, and goes on as one of this version."""
     path.parent.mkdir()
     alter(path, VERSION_1)
     with opened(path) as store:

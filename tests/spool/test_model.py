@@ -27,7 +27,7 @@ from relay.metrics import Metrics
 from relay.spool import Appended, Entry, Flight, Journal, Journalled, Settlement, Spool, Verdict
 from tests.spool.disk import Disk, Kind, Moment
 from tests.spool.model import Line, Model, count, seen
-from tests.spool.samples import FLIGHT, MIB, alter, entry, spool_at
+from tests.spool.samples import FLIGHT, MIB, alter, entry, spool_at, totals_of
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -346,6 +346,11 @@ class SpoolMachine(RuleBasedStateMachine):
         swept = sum(line.swept for line in self.model.lines)
         assert sum(found.by_status.values()) + swept == len(self.model.lines)
         assert self.spool.horizon == (len(self.model.ids), min(self.model.ids, default=None))
+        totals = totals_of(self.spool._path)
+        ends = [line.status for line in self.model.lines]
+        assert (totals.accepted, totals.pending) == (len(ends), ends.count(Status.PENDING))
+        assert (totals.published, totals.dropped) == (ends.count(Status.PUBLISHED), ends.count(Status.DROPPED))
+        assert (totals.dead, totals.gone, totals.departed) == (ends.count(Status.DEAD), swept, 0)
 
     @invariant()
     def reads(self) -> None:
@@ -376,7 +381,7 @@ def test_the_spool_is_a_list_on_disk() -> None:
     """Whatever is done to a spool, it holds, answers and counts what the list does; see the rules above."""
     SpoolMachine.reached.clear()
     bounds = settings(
-        max_examples=EXAMPLES or 50,
+        max_examples=EXAMPLES or 70,
         stateful_step_count=30,
         derandomize=not EXAMPLES,
         deadline=None,

@@ -1,0 +1,126 @@
+"""Census: every row of the spool's file, streamed beside a running relay or without one."""
+
+from __future__ import annotations
+
+import fcntl
+from typing import TYPE_CHECKING, NamedTuple
+
+from relay.core.model import Placed, Status
+from relay.spool.file import rows
+from relay.spool.totals import read_totals
+from relay.spool.view import View
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import Self
+
+    import apsw
+
+    from relay.core.errors import Reason
+    from relay.spool.totals import Totals
+
+PAGE = 2_000  # deliveries read in one transaction
+ID_PAGE = 100_000  # rows of `ids`, which are narrow
+
+
+class Tally(NamedTuple):
+    """The totals of one moment: as of the last commit, as of the relay's start, and the last number given."""
+
+    now: Totals
+    started: Totals | None
+    last_number: int
+    ids_forgotten: bool
+
+
+class Row(NamedTuple):
+    """One delivery as it stands in the spool, with where its records are in Kafka."""
+
+    number: int
+    source: str
+    event_id: str
+    status: Status
+    reason: Reason | None
+    places: tuple[Placed, ...]
+
+
+class Census:
+    """Reads a spool in pages, each in a transaction of its own, in bounded memory. Raises `Unavailable`.
+
+    The context manager closes the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the file. Raises `Unavailable` when there is none, or it is not a spool of this version."""
+        self._view = View(path)
+
+    def __enter__(self) -> Self:
+        """Give itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
+        self._view.close()
+
+    def tally(self) -> Tally:
+        """Read the totals, all as of one commit."""
+        return self._view.read(_tally)
+
+    def deliveries(self, until: int) -> Iterator[list[Row]]:
+        """Give the deliveries numbered up to `until`, a page at a time, in order of acceptance."""
+        after = 0
+        while page := self._view.read(lambda connection: _page(connection, after, until)):  # noqa: B023 - at once
+            yield page
+            after = page[-1].number
+
+    def digests(self) -> Iterator[list[bytes]]:
+        """Give the digests of the ids remembered, a page at a time, in order of acceptance."""
+        query = "SELECT number, digest FROM ids WHERE number > ? ORDER BY number LIMIT ?"
+        after = 0
+        while page := self._view.read(lambda connection: rows(connection, query, (after, ID_PAGE))):  # noqa: B023 - at once
+            yield [digest for _, digest in page]
+            after = page[-1][0]
+
+    def topics(self) -> set[str]:
+        """Give the topics to which something is under way."""
+        return {topic for (topic,) in self._view.read(lambda connection: rows(connection, "SELECT topic FROM flights"))}
+
+
+def is_in_use(path: Path) -> bool:
+    """Tell whether a relay, or a command that writes, holds the lock of this spool."""
+    try:
+        with path.with_name(path.name + ".lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def _tally(connection: apsw.Connection) -> Tally:
+    now = read_totals(connection)
+    if now is None:
+        raise AssertionError("a spool of this version has its totals")
+    ((first, last),) = rows(connection, "SELECT coalesce(min(number), 1), coalesce(max(number), 0) FROM ids")
+    return Tally(now, read_totals(connection, started=True), last, first > 1)
+
+
+def _page(connection: apsw.Connection, after: int, until: int) -> list[Row]:
+    query = (
+        "SELECT number, source, event_id, status, reason FROM deliveries "
+        "WHERE number > ? AND number <= ? ORDER BY number LIMIT ?"
+    )
+    page = rows(connection, query, (after, until, PAGE))
+    if not page:
+        return []
+    places: dict[int, list[Placed]] = {}
+    query = (
+        'SELECT number, topic, partition, "offset" FROM records WHERE number BETWEEN ? AND ? AND partition IS NOT NULL'
+    )
+    for number, *place in rows(connection, query, (page[0][0], page[-1][0])):
+        places.setdefault(number, []).append(Placed(*place))
+    return [
+        Row(number, source, event_id, Status(status), reason, tuple(places.get(number, ())))
+        for number, source, event_id, status, reason in page
+    ]

@@ -1,0 +1,100 @@
+"""Totals: how many deliveries were accepted and what became of them, counted in the commits that made it so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from relay.core.model import Status
+from relay.spool.file import rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import apsw
+
+    from relay.spool.draft import Draft
+    from relay.spool.values import Done
+
+FIELDS = "accepted, published, dead, dropped, gone, departed, made_at, swept_until"
+READ = f"SELECT {FIELDS} FROM totals WHERE moment = ?"  # noqa: S608 - constant
+ADD = (
+    "UPDATE totals SET accepted = accepted + ?, published = published + ?, dead = dead + ?, dropped = dropped + ? "
+    "WHERE moment = 'now'"
+)
+SWEEP = "UPDATE totals SET gone = gone + ?, swept_until = max(coalesce(swept_until, ?2), ?2) WHERE moment = 'now'"
+TAKE_BACK = """
+UPDATE totals SET accepted = accepted - lost.taken, published = published - lost.sent,
+  dead = dead - lost.buried, dropped = dropped - lost.let_go
+FROM (SELECT count(*) AS taken, count(*) FILTER (WHERE status = 'published') AS sent,
+  count(*) FILTER (WHERE status = 'dead') AS buried, count(*) FILTER (WHERE status = 'dropped') AS let_go
+  FROM deliveries WHERE number > ?) AS lost
+WHERE moment = 'now'
+"""
+MARK = f"INSERT OR REPLACE INTO totals (moment, {FIELDS}) SELECT 'started', {FIELDS} FROM totals WHERE moment = 'now'"  # noqa: S608 - constant
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """Deliveries by what became of them, since the spool was made. What is in none of the ends is pending.
+
+    `gone` of the published and dropped ones were swept. `departed` left before totals were kept, published
+    or dropped. Every record was sent after `made_at`; of those whose delivery was swept none was sent after
+    `swept_until`, None while none was (seconds since the epoch).
+    """
+
+    accepted: int
+    published: int
+    dead: int
+    dropped: int
+    gone: int
+    departed: int
+    made_at: float
+    swept_until: float | None
+
+    @property
+    def settled(self) -> int:
+        """Count those that came to their end."""
+        return self.published + self.dead + self.dropped + self.departed
+
+    @property
+    def kept(self) -> int:
+        """Count those whose rows stand in the spool."""
+        return self.accepted - self.gone - self.departed
+
+    @property
+    def pending(self) -> int:
+        """Count those that did not."""
+        return self.accepted - self.settled
+
+
+def read_totals(connection: apsw.Connection, *, started: bool = False) -> Totals | None:
+    """Read the totals as of the last commit, or as of when the relay was `started`; None when it never was."""
+    found = rows(connection, READ, ("started" if started else "now",))
+    return Totals(*found[0]) if found else None
+
+
+def count(connection: apsw.Connection, draft: Draft, finished: Sequence[Done]) -> None:
+    """Count what a transaction appends and brings to its end, in it. Raises `apsw.Error`."""
+    ends = [done.status for done in finished]
+    dead = draft.buried + ends.count(Status.DEAD)
+    dropped = len(draft.ids) - draft.buried - draft.pending + ends.count(Status.DROPPED)
+    if draft.ids or ends:
+        connection.execute(ADD, (len(draft.ids), ends.count(Status.PUBLISHED), dead, dropped))
+
+
+def sweep(connection: apsw.Connection, settled_at: Iterable[float]) -> None:
+    """Count published and dropped deliveries that leave, by when they were settled. Raises `apsw.Error`."""
+    moments = list(settled_at)
+    if moments:
+        connection.execute(SWEEP, (len(moments), max(moments)))
+
+
+def take_back(connection: apsw.Connection, last_number: int) -> None:
+    """Count the deliveries numbered above `last_number` no more, before they are removed. Raises `apsw.Error`."""
+    connection.execute(TAKE_BACK, (last_number,))
+
+
+def mark_start(connection: apsw.Connection) -> None:
+    """Note the totals as those with which the relay starts. Raises `apsw.Error`."""
+    connection.execute(MARK)

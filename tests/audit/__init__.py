@@ -1,0 +1,1 @@
+"""The audit: what adds up, and what is found when it does not."""

@@ -1,0 +1,203 @@
+"""The drill: what it finds, and a whole one on real Kafka."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from random import Random
+from typing import TYPE_CHECKING, cast
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from relay.kafka import Written
+from relay.sandbox import drill as sandbox
+from relay.sandbox import ordeal
+from relay.sandbox.drill import Plan, Report
+from relay.sandbox.drilled import Orders, load
+from relay.sandbox.failure import Failure
+from relay.sandbox.ordeal import Blow, Ordeal
+from relay.sandbox.verdict import Verdict
+from relay.sandbox.volley import Due, Sent, Volley
+from tests.running import RELAY, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from relay.sandbox.patient import Patient
+    from tests.kafka.cluster import Cluster
+
+KEY = b"k"
+
+
+def value(id_: str) -> bytes:
+    """Give the record's value of a delivery."""
+    return json.dumps({"specversion": "1.0", "id": id_, "source": "urn:s", "data": {}}).encode()
+
+
+class Known:
+    """What a volley knows: two deliveries of one workspace, acknowledged, and a third that was not."""
+
+    forgeries_accepted = 0
+
+    def __init__(self) -> None:
+        """Note what was sent."""
+        self.sent = {
+            id_: Sent("w", place, (Due("t", KEY, hashlib.sha256(value(id_)).digest()),), acknowledged=id_ != "c")
+            for place, id_ in enumerate("abc")
+        }
+
+
+def judged(*written: tuple[str, int, bytes, bytes]) -> dict[str, int]:
+    """Judge records of (topic, offset, key, value), all of one partition."""
+    verdict = Verdict(cast("Volley", Known()))
+    for topic, offset, key, content in written:
+        verdict.read(Written(topic, 0, offset, 0.0, key, content, ()))
+    return dict(verdict.figures())
+
+
+@pytest.mark.parametrize(
+    ("ids", "figures"),
+    [
+        ("ab", {}),
+        ("abc", {}),
+        ("a", {"lost": 1}),
+        ("abb", {"doubled": 1}),
+        ("aba", {"doubled": 1}),
+        ("ba", {"reordered": 1}),
+        ("abx", {"forged": 1}),
+    ],
+)
+def test_what_is_wrong_is_counted_by_its_kind(ids: str, figures: dict[str, int]) -> None:
+    """Acknowledged is a subset of delivered, delivered of sent, each once, in order; what was refused may be there."""
+    none = dict.fromkeys(("lost", "forged", "doubled", "reordered"), 0)
+    assert judged(*(("t", place, KEY, value(id_)) for place, id_ in enumerate(ids))) == none | figures
+
+
+@pytest.mark.parametrize(
+    "record", [("t", 0, KEY, value("a") + b" "), ("t", 0, b"other", value("a")), ("u", 0, KEY, value("a"))]
+)
+def test_what_is_not_as_it_was_signed_is_forged(record: tuple[str, int, bytes, bytes]) -> None:
+    """Another value, key or topic than the delivery gives is forged, and the delivery lost."""
+    assert judged(record, ("t", 1, KEY, value("b"))) == {"lost": 1, "forged": 1, "doubled": 0, "reordered": 0}
+
+
+def plan(path: Path, **changes: object) -> Plan:
+    """Give a plan for a short drill by a configuration."""
+    fields: dict[str, object] = {
+        "config": path, "rate": 100, "seconds": 1, "seed": 1, "prefix": "drill-test.", "keep": False,
+    }  # fmt: skip
+    return Plan(**(fields | changes))  # type: ignore[arg-type]
+
+
+def configured(folder: Path, bootstrap: str, **sections: object) -> Path:
+    """Write a user's configuration."""
+    path = folder / "relay.yaml"
+    path.write_text(json.dumps(settings(bootstrap, folder, "users.{type}", **sections)))
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_drill_on_real_kafka_is_clean(kafka: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every fault is dealt, nothing is lost, forged, doubled or reordered, and nothing of the user's is touched."""
+    monkeypatch.setattr(ordeal, "FAULT", 1.0)
+    monkeypatch.setattr(ordeal, "CALM", 0.3)
+    blows: list[Blow] = []
+    report = sandbox.run(plan(configured(tmp_path, kafka.bootstrap_servers)), lambda _: None, blows.append)
+    assert report.clean, report
+    assert list(report.blows) == blows
+    assert len(blows) == 7
+    assert report.sent["acknowledged"] > 100
+    assert report.sent["refused"] > 0, "the spool was never full: nothing was proved of that"
+    assert report.sent["forgeries"] > 0
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["relay.yaml"]
+    topics = AdminClient({"bootstrap.servers": kafka.bootstrap_servers}).list_topics(timeout=10).topics
+    assert not [topic for topic in topics if topic.startswith(("drill-test.", "users."))]
+
+
+def test_rules_that_publish_nothing_are_told(kafka: Cluster, tmp_path: Path) -> None:
+    """Where no delivery of the drill would become a record, it says so and begins nothing."""
+    path = configured(tmp_path, kafka.bootstrap_servers, routes=[{"name": "none", "drop": True}])
+    with pytest.raises(Failure, match="publish none of ProvisioningStarted"):
+        sandbox.run(plan(path), lambda _: None, lambda _: None)
+
+
+def test_a_cluster_that_is_away_is_told(tmp_path: Path) -> None:
+    """Without Kafka there is nothing to drill; the sentence names the address."""
+    path = configured(tmp_path, "127.0.0.1:1")
+    done = subprocess.run([RELAY, "drill", "-c", str(path)], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert "Kafka does not answer at 127.0.0.1:1" in done.stderr
+
+
+def test_the_drill_has_everything_of_its_own(tmp_path: Path) -> None:
+    """Spool, ports and topics are the drill's; keys, rules and limits are the user's."""
+    path = configured(tmp_path, "127.0.0.1:1", ack={"after": "stored"}, kafka={
+        "bootstrap_servers": ["127.0.0.1:1"], "topics": {"create": False, "partitions": 7},
+    })  # fmt: skip
+    config = load(Orders(str(path), {}, "drill.", str(tmp_path / "own.db"), 4 << 20, 1234, 1235))
+    assert (config.spool.path, config.spool.max_size) == (tmp_path / "own.db", 4 << 20)
+    assert (config.listen.port, config.admin.port) == (1234, 1235)
+    (route,) = config.routes
+    assert [topic.source for topic in route.topics] == ["drill.users.{type}"]
+    assert (config.kafka.topics.create, config.kafka.topics.partitions, config.ack.after) == (True, 7, "stored")
+
+
+class Well:
+    """A relay that recovers as it is told."""
+
+    def __init__(self, recovery: Sequence[float | None]) -> None:
+        """Recover in so many seconds, one after the other."""
+        self._recovery = list(recovery)
+
+    def kill(self) -> None:
+        """Do nothing."""
+
+    def start(self) -> None:
+        """Do nothing."""
+
+    async def recovered(self, _since: float, _patience: float) -> float | None:
+        """Give the next time."""
+        return self._recovery.pop(0)
+
+
+class Full:
+    """A volley that fills any spool."""
+
+    async def fill(self) -> bool:
+        """Say that it is full."""
+        return True
+
+
+async def test_a_relay_that_does_not_recover_ends_the_drill(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fault is named, nothing more is dealt, and the report is not clean."""
+    monkeypatch.setattr(ordeal, "FAULT", 0.0)
+    monkeypatch.setattr(ordeal, "CALM", 0.0)
+    dealer = Ordeal(cast("Patient", Well([0.5, 2.0, None])), cast("Volley", Full()), {}, (), Random(1))
+    blows = await dealer.run(0, lambda _: None)
+    assert [blow.recovery for blow in blows] == [0.5, 2.0, None]
+    report = Report((), blows, {}, {"lost": 0}, {}, (), drained=True, judges_doubles=True)
+    assert (report.longest_recovery, report.clean) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "clean"),
+    [
+        ({}, True),
+        ({"figures": {"lost": 1}}, False),
+        ({"figures": {"doubled": 1}}, False),
+        ({"figures": {"doubled": 1}, "judges_doubles": False}, True),
+        ({"audit": ("missing: a",)}, False),
+        ({"drained": False}, False),
+    ],
+)
+def test_a_report_is_clean_only_when_all_is_well(changes: dict[str, object], clean: bool) -> None:
+    """Anything lost, forged, doubled or reordered, that does not add up or is stuck, is the exit code."""
+    fields: dict[str, object] = {
+        "brokers": (), "blows": (Blow("f", 1, 1, 0.5),), "sent": {}, "figures": {"lost": 0}, "complaints": {},
+        "audit": (), "drained": True, "judges_doubles": True,
+    }  # fmt: skip
+    assert Report(**(fields | changes)).clean is clean  # type: ignore[arg-type]

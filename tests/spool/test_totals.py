@@ -1,0 +1,95 @@
+"""The running totals: counted in the commits that made them so, and kept when the rows are not."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from relay.core.model import Status
+from relay.spool import Journal
+from tests.spool.samples import (
+    NOW,
+    alter,
+    append,
+    append_all,
+    entry,
+    look,
+    opened,
+    published,
+    refused,
+    settle,
+    spool_at,
+    totals_of,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from relay.metrics import Metrics
+
+VERSION_2 = "DROP TABLE totals; PRAGMA user_version = 2"
+
+
+def test_each_delivery_counts_once_by_its_end(path: Path) -> None:
+    """What is appended and what comes to its end is counted, a repeat is not, and what is none of these is pending."""
+    with opened(path) as store:
+        append(store, *(entry(id_) for id_ in "123"), entry("4", status=Status.DEAD), entry("5", status=Status.DROPPED))
+        append(store, entry("1"), entry("6"))
+        settle(store, published(1), refused(2))
+        settle(store, published(1))
+    totals = totals_of(path)
+    assert (totals.accepted, totals.published, totals.dead, totals.dropped) == (6, 1, 2, 1)
+    assert (totals.pending, totals.gone, totals.departed) == (2, 0, 0)
+
+
+def test_totals_outlive_the_rows(path: Path) -> None:
+    """What the sweep takes still counts, and it is known since when nothing of it was sent."""
+    with opened(path) as store:
+        append(store, entry("1"), entry("2"), entry("3", status=Status.DROPPED))
+        store.commit((), [Journal((published(1),))], NOW + 5)
+        assert totals_of(path).swept_until is None
+        assert store.sweep(NOW + 6) == 2
+    totals = totals_of(path)
+    assert (totals.accepted, totals.published, totals.dropped, totals.gone) == (3, 1, 1, 2)
+    assert totals.swept_until == NOW + 5
+
+
+async def test_a_start_is_marked_and_a_reopened_file_is_none(path: Path, metrics: Metrics) -> None:
+    """The totals as of the start stand beside those of now, so that they can be held against the process's metrics."""
+    async with spool_at(path, metrics) as spool:
+        await append_all(spool, ["1", "2"])
+    async with spool_at(path, metrics) as spool:
+        await append_all(spool, ["3"])
+        await spool._writer.do(spool._reopen)
+        await append_all(spool, ["4"])
+    assert (totals_of(path, started=True).accepted, totals_of(path).accepted) == (2, 4)
+
+
+def test_a_commit_without_an_end_writes_no_totals(path: Path) -> None:
+    """A commit that only journals costs no page more than before."""
+    with opened(path) as store:
+        append(store, entry("1"))
+        changes = store._connection.total_changes()
+        store.commit((), [Journal()], NOW)
+        assert store._connection.total_changes() == changes
+
+
+def test_a_spool_of_version_2_is_counted_when_it_is_brought_up(path: Path) -> None:
+    """Its rows are counted; those that had left before are known to have been published or dropped, and no more."""
+    with opened(path) as store:
+        append(store, entry("1"), entry("2"), entry("3", status=Status.DEAD), entry("4", status=Status.DROPPED))
+        settle(store, published(1))
+        before = totals_of(path)
+    alter(path, VERSION_2)
+    with opened(path):
+        pass
+    assert look(path, "PRAGMA user_version") == [(3,)]
+    assert totals_of(path) == before.__class__(4, 1, 1, 1, 0, 0, NOW, None)
+    alter(path, "DELETE FROM deliveries WHERE number = 1")
+    alter(path, VERSION_2)
+    with opened(path):
+        pass
+    totals = totals_of(path)
+    assert (totals.accepted, totals.pending, totals.departed, totals.made_at) == (4, 1, 1, 0)
+    assert totals.swept_until is not None
+    assert abs(totals.swept_until - time.time()) < 60
