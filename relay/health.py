@@ -43,13 +43,18 @@ def is_ready(checks: Sequence[Check]) -> bool:
     return all(check.state is not State.FAIL for check in checks)
 
 
+def address_of(host: str) -> str:
+    """Give the address at which a relay of this machine is asked; what means every address is loopback."""
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
+
+
 def ask_ready(host: str, port: int, timeout: float, *, as_json: bool = False) -> tuple[bool, str]:
     """Ask the relay that listens there whether it is ready; blocks.
 
     Gives its answer and its rows, as lines or as JSON, or False and a sentence when it cannot be asked.
     `timeout`, in seconds, is for each step of the exchange. A host that means every address is asked on loopback.
     """
-    address = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
+    address = address_of(host)
     connection = http.client.HTTPConnection(address, port, timeout=timeout)
     try:
         connection.request("GET", "/readyz?format=json" if as_json else "/readyz?verbose")

@@ -13,6 +13,7 @@ import structlog
 from relay import __version__
 from relay.admin import Admin
 from relay.app.report import Report
+from relay.changes import Changes
 from relay.core.errors import Unavailable
 from relay.core.model import Signs
 from relay.core.pipeline import Pipeline
@@ -69,7 +70,8 @@ class Relay:
         self.listener = Listener(config.listen, config.sources, ingest, self.metrics)
         report = Report(config, self.spool, self.forwarder, topics, self.listener)
         self.metrics.observe_gauges(report.gauges)
-        self.admin = Admin(config.admin, report.checks, self.metrics)
+        self._changes = Changes(config.spool.path, pipeline, self.spool, self.forwarder.add, self.metrics)
+        self.admin = Admin(config.admin, report.checks, self.metrics, self._changes)
         self._topics = topics
         self._hurry = asyncio.Event()
 
@@ -103,6 +105,7 @@ class Relay:
 
     async def _drain(self) -> None:
         """Not ready; no new connections; answer what is in flight; publish for a bounded time."""
+        self._changes.closed = True
         deadline = time.monotonic() + self._config.stop.timeout
         log.info("relay.draining", pending=self.spool.pending)
         await self._unless_hurried(self.listener.drain(self._config.stop.timeout))

@@ -8,6 +8,7 @@ unexpected; 78 configuration. Parts are imported when a verb needs them, so that
     sending         send, demo
     explaining      explain
     deliveries      deliveries list, deliveries show
+    changing        deliveries replay, deliveries discard; selection: which; way: through the relay, or at rest
     options, exits  what verbs share
     lookup, today   a delivery found in the spool, and what can be said of it now
     account, rules, text   how that is laid out, for people and as JSON
@@ -20,6 +21,7 @@ from typing import NoReturn
 import click
 
 from relay import __version__
+from relay.cli.changing import discard, replay
 from relay.cli.configuring import validate
 from relay.cli.deliveries import deliveries
 from relay.cli.exits import UNEXPECTED, fail
@@ -36,6 +38,8 @@ def cli() -> None:
 
 for verb in (run, validate, send, explain, deliveries, healthcheck, demo):
     cli.add_command(verb)
+for verb in (replay, discard):
+    deliveries.add_command(verb)
 
 
 def main() -> NoReturn:

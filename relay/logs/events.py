@@ -22,6 +22,8 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "delivery.published": "A delivery was settled: Kafka has all its records.",
         "delivery.dead": "A delivery was settled as a dead letter, with its reason.",
         "delivery.dropped": "A delivery was settled as dropped by the named rule.",
+        "delivery.replayed": "A delivery was put into the order once more, as an entry of its own.",
+        "delivery.discarded": "A dead letter was given up by a person, whose words are kept.",
         "delivery.duplicate": "A repeat of an accepted delivery was answered with the first one's receipt.",
         "delivery.rejected": "A request was refused with 4xx and not stored; ten a second of one reason are told.",
         "delivery.unavailable": "A request was answered 429 or 503, as it could not be stored.",

@@ -1,10 +1,12 @@
 """The spool: every accepted delivery on disk, until its records are in Kafka."""
 
 from relay.spool.browser import Browser
+from relay.spool.file import InUse, in_use
 from relay.spool.kept import Aloft, Kept, Known, Listed, Settled, Wanted
 from relay.spool.spool import Spool
 from relay.spool.values import (
     Appended,
+    Discard,
     Done,
     Entry,
     Fact,
@@ -22,10 +24,12 @@ __all__ = [
     "Aloft",
     "Appended",
     "Browser",
+    "Discard",
     "Done",
     "Entry",
     "Fact",
     "Flight",
+    "InUse",
     "Journal",
     "Journalled",
     "Kept",
@@ -39,4 +43,5 @@ __all__ = [
     "Usage",
     "Verdict",
     "Wanted",
+    "in_use",
 ]

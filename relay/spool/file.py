@@ -14,7 +14,7 @@ from relay.spool.recent import HASH_BYTES
 if TYPE_CHECKING:
     from pathlib import Path
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 APPLICATION_ID = 0x52454C59  # "RELY"
 PAGE_SIZE = 4096
 BUSY_MS = 5000
@@ -26,6 +26,8 @@ CACHE_KIB = 4_096
 KEPT = "status IN ('pending', 'dead')"
 PENDING = f"{KEPT} AND status = 'pending'"
 DEAD = f"{KEPT} AND status = 'dead'"
+# A dead letter that was withdrawn keeps its reason, for its history; nobody else is told it as that of a dropped one.
+REASON = "iif(withdrawn IS NULL, reason, NULL)"
 
 # A row of `deliveries` leaves by retention, with its body, which stands apart so that settling touches narrow rows
 # only. `ids` is narrow and append-only and outlives both: a unique text index would write a random page for each
@@ -55,8 +57,19 @@ CREATE TABLE ids (
 );
 """
 
-# From the version before to this one; what version 1 did not note down is not known of its deliveries.
-MIGRATION = """
+# Replays, in version 3. `replay_of` makes a row a replay of that delivery, and `target` is the topic it was given, if
+# any. `withdrawn` says how a dead letter left the dead ones, which makes it a dropped one: its reason stays, and
+# `because` has the words of the person who gave it up. `replays` finds those of a delivery.
+REPLAYS = """
+ALTER TABLE deliveries ADD COLUMN replay_of INTEGER;
+ALTER TABLE deliveries ADD COLUMN target TEXT;
+ALTER TABLE deliveries ADD COLUMN withdrawn TEXT;
+ALTER TABLE deliveries ADD COLUMN because TEXT;
+CREATE INDEX replays ON deliveries (replay_of) WHERE replay_of IS NOT NULL;
+"""
+
+# From version 1 to 2; what version 1 did not note down is not known of its deliveries.
+ANSWERS = """
 ALTER TABLE deliveries ADD COLUMN answered TEXT;
 ALTER TABLE deliveries ADD COLUMN answered_at REAL;
 ALTER TABLE deliveries ADD COLUMN repeats INTEGER NOT NULL DEFAULT 0;
@@ -67,12 +80,19 @@ INSERT INTO bodies SELECT number, body FROM deliveries;
 ALTER TABLE deliveries DROP COLUMN body;
 """
 
+# What brings a file of each version, or an empty one, to this one.
+STEPS = {None: SCHEMA + REPLAYS, 1: ANSWERS + REPLAYS, 2: REPLAYS}
+
+
+class InUse(Unavailable):
+    """Another process has the spool."""
+
 
 class Lock:
     """The right to write a spool: `flock` on `<spool>.lock`, held until closed or the process ends."""
 
     def __init__(self, spool: Path) -> None:
-        """Take the lock. Raises `Unavailable` when another process holds it, or the folder cannot be written."""
+        """Take the lock. Raises `InUse` when another process holds it, `Unavailable` when it cannot be made."""
         self.path = spool.with_name(spool.name + ".lock")
         try:
             spool.parent.mkdir(parents=True, exist_ok=True)
@@ -85,11 +105,26 @@ class Lock:
         except BlockingIOError:
             os.close(self._fd)
             msg = f"{spool} is in use by another relay (it holds {self.path}); give each relay a spool of its own"
-            raise Unavailable(msg) from None
+            raise InUse(msg) from None
 
     def close(self) -> None:
         """Give the lock back."""
         os.close(self._fd)
+
+
+def in_use(spool: Path) -> bool:
+    """Tell whether a process has the right to write a spool now."""
+    try:
+        fd = os.open(spool.with_name(spool.name + ".lock"), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
 
 
 def connect_writer(path: Path) -> apsw.Connection:
@@ -97,7 +132,7 @@ def connect_writer(path: Path) -> apsw.Connection:
 
     Write-ahead log with `synchronous=FULL`: a commit that returned is on disk. Checkpoints are left
     to `connect_keeper`, since one inside a commit triples the slowest answers.
-    A file of the version before is brought to this one, in one transaction. Raises `Unavailable` for a file of
+    A file of a version before is brought to this one, in one transaction. Raises `Unavailable` for a file of
     another program or of any other version, and leaves it as it was.
     """
     connection = apsw.Connection(str(path))
@@ -112,7 +147,7 @@ def connect_writer(path: Path) -> apsw.Connection:
     connection.pragma("cache_spill", "off")
     connection.pragma("cache_size", -CACHE_KIB)
     if version != SCHEMA_VERSION:
-        _bring_up(connection, SCHEMA if version is None else MIGRATION)
+        _bring_up(connection, STEPS[version])
     return connection
 
 
@@ -155,7 +190,7 @@ def _version(connection: apsw.Connection, path: Path) -> int | None:
     """Give the schema's version, None while the file is empty. Raises `Unavailable` when it is not ours to write."""
     program: int = connection.pragma("application_id")
     version: int = connection.pragma("user_version")
-    if program == APPLICATION_ID and version not in (SCHEMA_VERSION, SCHEMA_VERSION - 1):
+    if program == APPLICATION_ID and version not in {*STEPS, SCHEMA_VERSION}:
         msg = (
             f"{path} has spool schema {version}, this relay writes {SCHEMA_VERSION}: run the version that wrote it "
             "until it is drained, or give this one another spool.path"

@@ -9,8 +9,8 @@ import msgspec
 from msgspec.structs import replace
 
 from relay.core.errors import Reason, Unavailable
-from relay.core.model import Delivery, Placed, Status
-from relay.spool.file import PENDING, connect_reader, rows
+from relay.core.model import Delivery, Placed, Replay, Status
+from relay.spool.file import PENDING, REASON, connect_reader, rows
 from relay.spool.values import Fact, Flight, Stored
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ PAGE_ROWS = 500
 PAGE_BYTES = 1 << 20
 FIELDS = "number, source, body, signature, key_id, received_at, traceparent"  # as the fields of Delivery stand
 DELIVERY = f"{FIELDS} FROM deliveries JOIN bodies USING (number)"
+STORED = f"{FIELDS}, replay_of, target FROM deliveries JOIN bodies USING (number)"
 FLIGHT = "id, topic, partition, cluster, producer_id, producer_epoch, base_sequence, sent_at, items"
 
 _items = msgspec.msgpack.Decoder(tuple[tuple[int, bytes], ...])
@@ -35,7 +36,7 @@ class Reader:
 
     def page(self, after: int, until: int) -> list[Stored]:
         """Read the pending deliveries numbered in (`after`, `until`], in order: at most 500, at most about 1 MiB."""
-        query = f"SELECT {DELIVERY} WHERE {PENDING} AND number > ? AND number <= ? ORDER BY number LIMIT ?"
+        query = f"SELECT {STORED} WHERE {PENDING} AND number > ? AND number <= ? ORDER BY number LIMIT ?"
         found: list[tuple[Any, ...]] = []
         size = 0
         try:
@@ -52,7 +53,7 @@ class Reader:
 
     def load(self, numbers: Iterable[int]) -> dict[int, Stored]:
         """Read deliveries by number; one that is not there is left out."""
-        query = f"SELECT {DELIVERY} WHERE number = ?"
+        query = f"SELECT {STORED} WHERE number = ?"
         try:
             with self._connection:
                 found = [row for number in numbers for row in rows(self._connection, query, (number,))]
@@ -65,7 +66,7 @@ class Reader:
         """Read what became of one delivery; None when its row was swept."""
         try:
             with self._connection:
-                query = "SELECT event_id, status, reason FROM deliveries WHERE number = ?"
+                query = f"SELECT event_id, status, {REASON} FROM deliveries WHERE number = ?"  # noqa: S608 - constant
                 found = rows(self._connection, query, (number,))
                 query = (
                     'SELECT topic, partition, "offset" FROM records WHERE number = ? AND reason IS NULL ORDER BY topic'
@@ -104,7 +105,10 @@ class Reader:
         for row in found:
             for number, topic in rows(self._connection, query, (row[0],)):
                 settled.setdefault(number, []).append(topic)
-        return [Stored(number, Delivery(*delivery), tuple(settled.get(number, ()))) for number, *delivery in found]
+        return [
+            Stored(number, Delivery(*delivery), tuple(settled.get(number, ())), Replay(of, topic) if of else None)
+            for number, *delivery, of, topic in found
+        ]
 
 
 def _unreadable(error: apsw.Error) -> Unavailable:

@@ -171,7 +171,7 @@ class Spool:
             group.fail(self._fail(error))
             return
         self.fault = None
-        self._sweepable = self._sweepable or any(answer.done for answer in journalled)
+        self._sweepable = self._sweepable or any(answer.done or answer.discarded for answer in journalled)
         if self._sweepable and any(isinstance(answer, Unavailable) for answer in appended):
             self._refused.set()
         self._metrics.committed(len(group), time.perf_counter() - started)

@@ -15,6 +15,7 @@ from relay.spool.identity import digest_of
 from relay.spool.ledger import Ledger
 from relay.spool.recent import RecentIds
 from relay.spool.sweep import Sweep
+from relay.spool.takeback import take_back
 from relay.spool.values import Appended, Entry, Journal, Journalled, Usage
 
 if TYPE_CHECKING:
@@ -88,10 +89,13 @@ class Store:
         bound = self.last_number - WARM
         return (
             self.sound
-            and not any(self._recent.may_have(digest_of(entry.delivery.source, entry.dedupe_id)) for entry in entries)
+            and not any(
+                entry.replay or self._recent.may_have(digest_of(entry.delivery.source, entry.dedupe_id))
+                for entry in entries
+            )
             and all(settled.number > bound for journal in journals for settled in journal.settlements)
             and all(told.number > bound for journal in journals for told in journal.answers)
-            and not any(journal.verdicts for journal in journals)
+            and not any(journal.verdicts or journal.discards for journal in journals)
         )
 
     def begin(self) -> bool:
@@ -117,9 +121,10 @@ class Store:
                 self._connection.execute("BEGIN IMMEDIATE")
             journalled = [ledger.write(journal, now) for journal in journals]
             appended = [draft.append(entry, now) for entry in entries]
-            draft.write()
+            draft.write(now)
             finished = [done for answer in journalled for done in answer.done]
             buried = self._sizes(done.number for done in finished if done.status is Status.DEAD)
+            buried -= self._sizes(draft.freed) + ledger.discarded
             self._open = draft, ledger, len(finished), buried, self._measure()
         return appended, journalled
 
@@ -180,10 +185,7 @@ class Store:
             raise Unavailable(msg)
         try:
             with self._connection:
-                self._connection.execute("DELETE FROM flights WHERE id > ?", (last_flight,))
-                self._connection.execute("DELETE FROM deliveries WHERE number > ?", (last_number,))
-                self._connection.execute("DELETE FROM bodies WHERE number > ?", (last_number,))
-                self._connection.execute("DELETE FROM ids WHERE number > ?", (last_number,))
+                take_back(self._connection, last_number, last_flight)
                 self._connection.pragma("user_version", SCHEMA_VERSION)
         except apsw.Error as error:
             msg = f"the spool could not be written: {error}"
