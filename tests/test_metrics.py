@@ -94,6 +94,7 @@ COUNTS: Mapping[str, Callable[[Metrics, str], None]] = {
     "relay_deliveries_published_total": lambda m, s: m.published(s, s),
     "relay_deliveries_dead_total": lambda m, s: m.dead(s, Reason.UNROUTABLE),
     "relay_deliveries_dropped_total": lambda m, s: m.dropped(s, s),
+    "relay_deliveries_mirrored_total": lambda m, s: m.mirrored(s),
     "relay_deliveries_replayed_total": lambda m, s: m.replayed(s),
     "relay_deliveries_withdrawn_total": lambda m, s: m.withdrawn(s, Withdrawal.REPLAYED),
     "relay_deliveries_unavailable_total": lambda m, _: m.unavailable(Cause.SPOOL_FULL),

@@ -17,7 +17,7 @@ from relay.changes import Changes
 from relay.core.errors import Unavailable
 from relay.core.model import Signs
 from relay.core.pipeline import Pipeline
-from relay.forwarder import Forwarder, Topics
+from relay.forwarder import Forwarder, Mirroring, Topics
 from relay.ingest import Ingest
 from relay.kafka import Cluster
 from relay.metrics import Metrics
@@ -47,7 +47,7 @@ class Relay:
         """
         self._config = config
         literal = (template.literal for route in config.routes for template in route.topics)
-        names = tuple(dict.fromkeys(name for name in literal if name))
+        names = tuple(dict.fromkeys(name for name in (*literal, config.dead_letters.topic) if name))
         pipeline = Pipeline({source.name: source for source in config.sources}, config.routes, config.envelope)
         self.metrics = Metrics(
             sources=[source.name for source in config.sources],
@@ -73,6 +73,8 @@ class Relay:
         self._changes = Changes(config.spool.path, pipeline, self.spool, self.forwarder.add, self.metrics)
         self.admin = Admin(config.admin, report.checks, self.metrics, self._changes)
         self._topics = topics
+        mirror = config.dead_letters.topic
+        self._mirroring = Mirroring(mirror, self.spool, pipeline, self.forwarder.add, self.metrics) if mirror else None
         self._hurry = asyncio.Event()
 
     @asynccontextmanager
@@ -84,7 +86,7 @@ class Relay:
         """
         try:
             async with self.spool, asyncio.TaskGroup() as tasks:
-                asking = tasks.create_task(self._topics.run())
+                aside = [tasks.create_task(each.run()) for each in (self._topics, self._mirroring) if each]
                 try:
                     await self.forwarder.start(tasks)
                     await _bind("admin", self._config.admin, self.admin.start())
@@ -93,7 +95,8 @@ class Relay:
                     yield self
                     await self._drain()
                 finally:
-                    asking.cancel()
+                    for task in aside:
+                        task.cancel()
                     await self._close()
         finally:
             await self.admin.stop()

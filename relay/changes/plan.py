@@ -83,6 +83,8 @@ def plans(asked: Asked, spool: Path, pipeline: Pipeline) -> list[Plan]:
 def _hindrance(kept: Kept, asked: Replaying) -> str | None:
     """Say why a delivery is not to be replayed, whatever the rules make of it; None when nothing hinders."""
     listed = kept.listed
+    if listed.mirror_of:
+        return f"it mirrors the dead letter {listed.mirror_of}: replay that"
     if listed.status is Status.PENDING:
         return "it is pending: on its way already"
     if asked.topic is not None and not legal_topic(asked.topic):
@@ -103,7 +105,7 @@ def _by_rules(kept: Kept, topic: str | None, pipeline: Pipeline) -> Processed | 
     if listed.source not in pipeline.sources:
         return f"its source {listed.source} is not configured"
     try:
-        processed = pipeline.replay(kept.delivery, Replay(listed.number, topic))
+        processed = pipeline.copy(kept.delivery, Replay(listed.number, topic))
     except Undeliverable as fate:
         return f"it would be dead again, {fate.reason}: {fate.detail}"
     if not processed.records:
@@ -124,6 +126,6 @@ def _entry(delivery: Delivery, processed: Processed, replay: Replay, *, again: b
         fingerprint=processed.fingerprint,
         status=Status.PENDING,
         topics=tuple(record.topic for record in processed.records),
-        replay=replay,
+        copy=replay,
         again=again,
     )

@@ -102,6 +102,8 @@ def listed_fields(listed: Listed) -> dict[str, object]:
         "replay_topic": listed.target,
         "withdrawn": listed.withdrawn,
         "because": listed.because,
+        "mirror_of": listed.mirror_of,
+        "mirrored": listed.mirrored,
     }
 
 
@@ -130,14 +132,18 @@ def _history(kept: Kept) -> list[tuple[str, str]]:
         told.append(
             ("replay of", f"delivery {listed.replay_of}{f', into {safe(listed.target)}' if listed.target else ''}")
         )
-    if listed.because:
+    if listed.mirror_of:
+        told.append(("mirror of", f"delivery {listed.mirror_of}, dead: {safe(listed.because or '')}"))
+    if listed.mirrored:
+        told.append(("mirrored", f"as delivery {listed.mirrored}"))
+    if listed.withdrawn is Withdrawal.DISCARDED and listed.because:
         told.append(("discarded", f"at {moment(listed.settled_at)}: {safe(listed.because)}"))
     return told
 
 
 def _answer(listed: Listed) -> str:
-    if listed.replay_of:
-        return "none: it is a replay"
+    if listed.replay_of or listed.mirror_of:
+        return f"none: it is a {'replay' if listed.replay_of else 'mirror'}"
     if listed.status is Status.PENDING:
         return "what it was told is noted when the delivery is settled"
     if listed.answered is None:

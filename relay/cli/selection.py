@@ -53,7 +53,8 @@ class Selection(NamedTuple):
             until=self.filters["until"],
         )
         with browsing(config) as browser:
-            numbers = [listed.number for listed in browser.list(wanted, oldest_first=True)]
+            found = browser.list(wanted, oldest_first=True)
+            numbers = [listed.number for listed in found if listed.status is Status.DEAD or not listed.mirror_of]
         if source is not None and not numbers:
             source_named(config, source)  # one that is configured no more may still have deliveries
         return numbers

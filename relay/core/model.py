@@ -197,6 +197,19 @@ class Replay(msgspec.Struct, frozen=True, gc=False):
     topic: str | None = None
 
 
+class Mirror(msgspec.Struct, frozen=True, gc=False):
+    """What makes an entry of the spool the mirror of a dead letter: which, into which topic, and why that is dead."""
+
+    of: int
+    topic: str
+    reason: str
+    detail: str
+
+
+Copy = Replay | Mirror
+"""What makes an entry a copy of another delivery."""
+
+
 @dataclass(frozen=True, slots=True)
 class Placed:
     """Where an acknowledged record stands in Kafka. `offset` is None when the broker no longer knew it."""

@@ -1,8 +1,8 @@
 """The table of metrics: name, type, labels and meaning of each, in the order of docs/metrics.md.
 
-Conservation, at rest: `relay_deliveries_pending` at start + accepted + replayed = published + dead + dropped +
-`relay_deliveries_pending`. Duplicates are not accepted ones; what is dead on arrival is accepted and dead. A counter
-never goes down: a dead letter that is withdrawn stays counted as dead, and is counted as withdrawn too.
+Conservation, at rest: `relay_deliveries_pending` at start + accepted + replayed + mirrored = published + dead +
+dropped + `relay_deliveries_pending`. Duplicates are not accepted ones; what is dead on arrival is accepted and dead.
+A counter never goes down: a dead letter that is withdrawn stays counted as dead, and is counted as withdrawn too.
 """
 
 from __future__ import annotations
@@ -61,6 +61,12 @@ WITHDRAWN = Declared(
     "counter",
     ("source", "withdrawn"),
     "Dead letters that left the dead ones, replayed or discarded: dropped in the spool, and still counted as dead.",
+)
+MIRRORED = Declared(
+    "relay_deliveries_mirrored_total",
+    "counter",
+    ("source",),
+    "Mirrors of dead letters stored: deliveries of their own in the order, and not accepted ones.",
 )
 PENDING = Declared("relay_deliveries_pending", "gauge", (), "Deliveries stored and not settled.")
 UNAVAILABLE = Declared(
@@ -144,6 +150,7 @@ TABLE = (
     DROPPED,
     REPLAYED,
     WITHDRAWN,
+    MIRRORED,
     PENDING,
     UNAVAILABLE,
     RECORDS,

@@ -52,6 +52,7 @@ class Metrics:
         self._dropped = ClosedCounter(declared.DROPPED, registry, known, (*dropping, OTHER))
         self._replayed = ClosedCounter(declared.REPLAYED, registry, known)
         self._withdrawn = ClosedCounter(declared.WITHDRAWN, registry, known, Withdrawal)
+        self._mirrored = ClosedCounter(declared.MIRRORED, registry, known)
         self._unavailable = ClosedCounter(declared.UNAVAILABLE, registry, Cause)
         self._algorithm_mismatch = ClosedCounter(declared.ALGORITHM_MISMATCH, registry, known)
         self._time_unreadable = ClosedCounter(declared.TIME_UNREADABLE, registry, known)
@@ -96,6 +97,10 @@ class Metrics:
     def replayed(self, source: str) -> None:
         """Count a replay as stored; its end is counted as that of any delivery."""
         self._replayed.add(source)
+
+    def mirrored(self, source: str) -> None:
+        """Count the mirror of a dead letter as stored; its end is counted as that of any delivery."""
+        self._mirrored.add(source)
 
     def withdrawn(self, source: str, withdrawal: Withdrawal) -> None:
         """Count a dead letter as dead no more."""

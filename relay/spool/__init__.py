@@ -6,6 +6,7 @@ from relay.spool.kept import Aloft, Kept, Known, Listed, Settled, Wanted
 from relay.spool.spool import Spool
 from relay.spool.values import (
     Appended,
+    Dead,
     Discard,
     Done,
     Entry,
@@ -24,6 +25,7 @@ __all__ = [
     "Aloft",
     "Appended",
     "Browser",
+    "Dead",
     "Discard",
     "Done",
     "Entry",

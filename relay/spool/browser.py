@@ -28,7 +28,8 @@ PAGE = 2_000  # deliveries looked at in one transaction
 ID_PAGE = 500_000  # rows of `ids`, which are narrow
 LISTED = (
     "number, source, event_id, type, received_at, status, reason, detail, settled_at, "
-    "answered, answered_at, repeats, repeated_at, replay_of, target, withdrawn, because"
+    "answered, answered_at, repeats, repeated_at, replay_of, target, withdrawn, because, "
+    "mirror_of, mirrored"
 )
 INDEXED = (Status.PENDING, Status.DEAD)  # those that it finds
 

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from relay.core.errors import Cause, Reason, Unavailable
-from relay.core.model import Status
+from relay.core.model import Mirror, Status
 from relay.spool.file import REASON, rows
-from relay.spool.identity import conflict_digest_of, digest_of, replay_digest_of
+from relay.spool.identity import conflict_digest_of, copy_digest_of, digest_of
+from relay.spool.mirrors import Mirrors
 from relay.spool.replays import Replays
 from relay.spool.values import Appended, Entry
 
 if TYPE_CHECKING:
     import apsw
 
-    from relay.core.model import Replay
+    from relay.core.model import Copy
     from relay.spool.recent import RecentIds
     from relay.spool.values import Usage
 
@@ -54,14 +55,15 @@ class Draft:
         self._repeats: list[tuple[float, int]] = []
         self._entries: list[Entry] = []
         self._replays = Replays(connection)
+        self._mirrors = Mirrors(connection)
         self._places: dict[bytes, int] = {}  # digest -> place in `ids`
         self.ids: list[tuple[int, bytes, bytes, float]] = []
         self.size = self.dead = self.pending = self.owed = 0
 
     def append(self, entry: Entry, now: float) -> Appended | Unavailable:
         """Take an entry, or say what it repeats, or why it cannot be taken."""
-        if entry.replay:
-            return self._replay(entry, entry.replay, now)
+        if entry.copy:
+            return self._copy(entry, entry.copy, now)
         digest = digest_of(entry.delivery.source, entry.dedupe_id)
         first = self._first(digest)
         if first and first[1] != entry.fingerprint:
@@ -81,6 +83,7 @@ class Draft:
             self._connection.executemany(INSERT_BODY, self._bodies)
             self._connection.executemany(INSERT_ID, self.ids)
             self._replays.write(now)
+            self._mirrors.write()
         if self._repeats:
             self._connection.executemany(REPEAT, self._repeats)
 
@@ -99,14 +102,18 @@ class Draft:
                 return number, fingerprint
         return None
 
-    def _replay(self, entry: Entry, replay: Replay, now: float) -> Appended | Unavailable:
-        """Take a replay, which repeats on purpose, once; the dead letter that it repeats makes room."""
-        refusal = self._replays.refusal(replay, again=entry.again) or self._refusal(entry)
-        if refusal:
-            return refusal
+    def _copy(self, entry: Entry, copy: Copy, now: float) -> Appended | Unavailable:
+        """Take a copy, which repeats on purpose, once."""
         number = self._next_number + len(self.ids)
-        self._replays.take(number, replay)
-        return self._take(entry, replay_digest_of(entry.delivery.source, number), now)
+        if isinstance(copy, Mirror):
+            if refusal := self._mirrors.refusal(copy) or self._refusal(entry):
+                return refusal
+            self._mirrors.take(number, copy)
+        else:
+            if refusal := self._replays.refusal(copy, again=entry.again) or self._refusal(entry):
+                return refusal
+            self._replays.take(number, copy)
+        return self._take(entry, copy_digest_of(entry.delivery.source, number), now)
 
     def _duplicate(self, number: int) -> Appended:
         if number >= self._next_number:

@@ -26,6 +26,7 @@ CACHE_KIB = 4_096
 KEPT = "status IN ('pending', 'dead')"
 PENDING = f"{KEPT} AND status = 'pending'"
 DEAD = f"{KEPT} AND status = 'dead'"
+UNMIRRORED = "status = 'dead' AND mirrored IS NULL AND mirror_of IS NULL"
 # A dead letter that was withdrawn keeps its reason, for its history; nobody else is told it as that of a dropped one.
 REASON = "iif(withdrawn IS NULL, reason, NULL)"
 
@@ -57,14 +58,19 @@ CREATE TABLE ids (
 );
 """
 
-# Replays, in version 3. `replay_of` makes a row a replay of that delivery, and `target` is the topic it was given, if
-# any. `withdrawn` says how a dead letter left the dead ones, which makes it a dropped one: its reason stays, and
-# `because` has the words of the person who gave it up. `replays` finds those of a delivery.
-REPLAYS = """
+# Copies, in version 3. `replay_of` makes a row a replay of that delivery, `mirror_of` the mirror of that dead letter,
+# whose reason is `because`; `target` is the topic given. `withdrawn` says how a dead letter left the dead ones, which
+# makes it a dropped one: its reason stays, and `because` has the words of the person who gave it up. `mirrored` is the
+# number of a dead letter's mirror. The indices are of few rows: they find the replays of a delivery, and what is to be
+# mirrored.
+COPIES = """
 ALTER TABLE deliveries ADD COLUMN replay_of INTEGER;
 ALTER TABLE deliveries ADD COLUMN target TEXT;
 ALTER TABLE deliveries ADD COLUMN withdrawn TEXT;
 ALTER TABLE deliveries ADD COLUMN because TEXT;
+ALTER TABLE deliveries ADD COLUMN mirror_of INTEGER;
+ALTER TABLE deliveries ADD COLUMN mirrored INTEGER;
+CREATE INDEX unmirrored ON deliveries (number) WHERE status = 'dead' AND mirrored IS NULL AND mirror_of IS NULL;
 CREATE INDEX replays ON deliveries (replay_of) WHERE replay_of IS NOT NULL;
 """
 
@@ -81,7 +87,7 @@ ALTER TABLE deliveries DROP COLUMN body;
 """
 
 # What brings a file of each version, or an empty one, to this one.
-STEPS = {None: SCHEMA + REPLAYS, 1: ANSWERS + REPLAYS, 2: REPLAYS}
+STEPS = {None: SCHEMA + COPIES, 1: ANSWERS + COPIES, 2: COPIES}
 
 
 class InUse(Unavailable):

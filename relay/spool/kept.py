@@ -30,6 +30,7 @@ class Listed:
     `answered` is the word its sender was told, None while nothing was. Times are in seconds since the epoch.
     `replay_of` is the delivery that this one repeats, `target` the topic it was given for that. A dead letter that
     left the dead ones is `withdrawn`: then `reason` and `detail` say why it was dead, `because` why it was given up.
+    `mirror_of` is the dead letter that this one mirrors, `mirrored` the delivery that mirrors this one.
     """
 
     number: int
@@ -49,6 +50,8 @@ class Listed:
     target: str | None = None
     withdrawn: Withdrawal | None = None
     because: str | None = None
+    mirror_of: int | None = None
+    mirrored: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

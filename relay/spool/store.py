@@ -90,7 +90,7 @@ class Store:
         return (
             self.sound
             and not any(
-                entry.replay or self._recent.may_have(digest_of(entry.delivery.source, entry.dedupe_id))
+                entry.copy or self._recent.may_have(digest_of(entry.delivery.source, entry.dedupe_id))
                 for entry in entries
             )
             and all(settled.number > bound for journal in journals for settled in journal.settlements)

@@ -21,5 +21,6 @@ def take_back(connection: apsw.Connection, last_number: int, last_flight: int) -
     """
     connection.execute("DELETE FROM flights WHERE id > ?", (last_flight,))
     connection.execute(REVIVE, (last_number,))
+    connection.execute("UPDATE deliveries SET mirrored = NULL WHERE mirrored > ?", (last_number,))
     for table in ("deliveries", "bodies", "records", "ids"):
         connection.execute(f"DELETE FROM {table} WHERE number > ?", (last_number,))  # noqa: S608 - names above

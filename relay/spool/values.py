@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from relay.core.errors import Reason
-from relay.core.model import Delivery, Placed, Replay, Status
+from relay.core.model import Copy, Delivery, Placed, Status
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -18,8 +18,9 @@ class Entry(msgspec.Struct, frozen=True):
     explain a dead one, `detail` names the rule of a dropped one. `dedupe_id` and `fingerprint` are
     those of `core.model.Processed`. `topics` are those of its records: room to settle them is kept.
 
-    A `replay` repeats on purpose: it is exempt from the search for duplicates. The dead letter that it
-    repeats is dropped, as replayed, in the same commit. One of a published delivery is taken once, or `again`.
+    A `copy` repeats on purpose: it is exempt from the search for duplicates. The dead letter that a replay
+    repeats is dropped, as replayed, in the same commit; one of a published delivery is taken once, or `again`. A
+    mirror is taken once.
     """
 
     delivery: Delivery
@@ -31,7 +32,7 @@ class Entry(msgspec.Struct, frozen=True):
     reason: Reason | None = None
     detail: str | None = None
     topics: tuple[str, ...] = ()
-    replay: Replay | None = None
+    copy: Copy | None = None
     again: bool = False
 
 
@@ -57,7 +58,7 @@ class Stored:
     number: int
     delivery: Delivery
     settled: tuple[str, ...]
-    replay: Replay | None = None
+    copy: Copy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,15 @@ class Discard(msgspec.Struct, frozen=True):
 
     number: int
     because: str
+
+
+class Dead(NamedTuple):
+    """A dead letter that is not mirrored."""
+
+    number: int
+    delivery: Delivery
+    reason: str
+    detail: str
 
 
 class Told(NamedTuple):

@@ -132,7 +132,7 @@ def test_what_is_published_is_replayed_once_or_again(kafka: Cluster, tmp_path: P
 def test_what_is_in_kafka_already_is_not_sent_again(kafka: Cluster, tmp_path: Path) -> None:
     """A delivery that is dead in one topic only is replayed into what is missing."""
     kafka.create_topic("replay.narrow", config={"max.message.bytes": "2000"})
-    both = {"name": "both", "topics": ["replay.wide", "replay.narrow"]}
+    both: dict[str, object] = {"name": "both", "topics": ["replay.wide", "replay.narrow"]}
     with relay_of(kafka, tmp_path, [both]) as running:
         running.post(event("n" * 4_000, event_id="large"))
         running.settle()
@@ -167,13 +167,12 @@ def test_replays_are_once_whatever_is_killed(kafka: Cluster, tmp_path: Path) -> 
         kills = 0
         while typed(running, "list", "--status", "dead", "--limit", "1"):
             with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as replaying:
-                accepted = running.text.count("delivery.replayed")
-                enough = accepted + random.randint(1, 100)
-                until(
-                    lambda enough=enough: (
-                        running.text.count("delivery.replayed") >= enough or replaying.poll() is not None
-                    )
-                )  # type: ignore[misc]
+                enough = running.text.count("delivery.replayed") + random.randint(1, 100)
+
+                def due(enough: int = enough, asking: subprocess.Popen[bytes] = replaying) -> bool:
+                    return running.text.count("delivery.replayed") >= enough or asking.poll() is not None
+
+                until(due)
                 running.kill9()
                 kills += 1
                 replaying.wait(30)
@@ -184,4 +183,35 @@ def test_replays_are_once_whatever_is_killed(kafka: Cluster, tmp_path: Path) -> 
         assert sorted(found) == sorted(f"k-{number}" for number in range(count))
         assert all("relay-replay" in headers(record) for record in records(kafka, "replay.killed"))
         assert kills > 1
+        assert running.stop() == 0
+
+
+def test_dead_letters_are_mirrored(kafka: Cluster, tmp_path: Path) -> None:
+    """Each is published once with its reason, those of before too; a mirror that is refused has none itself."""
+    kafka.create_topic("replay.dead", config={"max.message.bytes": "3000"})
+    with relay_of(kafka, tmp_path, rules("replay.good", "Provisioning*")) as running:
+        running.post(event(kind="Unknown", event_id="before"))
+        assert running.stop() == 0
+        mended = json.loads(running.config.read_text()) | {"dead_letters": {"topic": "replay.dead"}}
+        running.config.write_text(json.dumps(mended))
+        running.start()
+        until(lambda: running.told("delivery.mirrored", mirror_of=1))
+        running.post(b"not JSON")
+        running.post(event("n" * 4_000, kind="Unknown", event_id="large"))
+        until(lambda: len(running.told("delivery.mirrored")) == 3)
+        running.settle()
+        (first, second) = sorted(records(kafka, "replay.dead"), key=lambda record: record.timestamp)
+        assert (id_of(first), json.loads(first.value or b"")["deadreason"]) == ("before", "unroutable")
+        assert json.loads(second.value or b"")["deadreason"] == "malformed"
+        assert "relay-replay" not in headers(first)
+        assert running.stop() == 0
+        running.start()
+        assert [(one["reason"], one["mirror_of"]) for one in typed(running, "list", "--status", "dead")] == [
+            ("too_large", 4), ("unroutable", None), ("malformed", None), ("unroutable", None)
+        ]  # fmt: skip
+        assert len(records(kafka, "replay.dead")) == 2
+        assert (
+            typed(running, "replay", "6", "--yes", code=1)[0]["refused"] == "it mirrors the dead letter 4: replay that"
+        )
+        assert typed(running, "show", "1")[0]["mirrored"] == 2
         assert running.stop() == 0

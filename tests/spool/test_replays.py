@@ -38,7 +38,7 @@ def replay(
     body: bytes = b"{}",
 ) -> Entry:
     """Give the replay of a delivery with this id."""
-    return replace(entry(id, body=body), replay=Replay(of, topic), again=again, topics=("a",))
+    return replace(entry(id, body=body), copy=Replay(of, topic), again=again, topics=("a",))
 
 
 def commit(store: Store, *entries: Entry) -> list[Appended | Unavailable]:
@@ -110,7 +110,7 @@ def test_what_is_in_kafka_goes_along(path: Path) -> None:
         reader = Reader(path)
         (stored,) = reader.page(0, 9)
         reader.close()
-        assert (stored.number, stored.settled, stored.replay) == (2, ("a",), Replay(1))
+        assert (stored.number, stored.settled, stored.copy) == (2, ("a",), Replay(1))
         append(store, replay(1, topic="b", again=True))
         assert look(path, "SELECT count(*) FROM records WHERE number = 3") == [(0,)]
 
