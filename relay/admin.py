@@ -1,27 +1,39 @@
-"""The admin listener: liveness, readiness and metrics, for probes and scrapers.
+"""The admin listener: liveness, readiness and metrics, for probes and scrapers; and changes, for operators.
 
     GET /livez                200 while the event loop turns; asks nobody
     GET /readyz               200 exactly while a delivery can be stored, else 503
     GET /readyz?verbose       one line a check: [+] well, [!] warns, [-] failed; also as JSON
     GET /metrics              Prometheus text, or OpenMetrics for who accepts it
 
-JSON is for `Accept: application/json` or `format=json`. None of these asks for a token or touches Kafka.
+    POST /deliveries/replay   replays deliveries, or says what that would do; JSON in and out, as `relay.changes` has it
+    POST /deliveries/discard  gives dead letters up
+
+JSON is for `Accept: application/json` or `format=json`. None of those asks for a token or touches Kafka; these want
+`Authorization: Bearer <token>` when one is configured, and never serve a page of a browser: without a token they
+answer only who asks for a loopback name, and in any case only `Content-Type: application/json`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import hmac
 import json
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
 import structlog
 from aiohttp import web
 
+from relay.changes import PAGES
+from relay.core.errors import Unavailable
 from relay.health import Check, State, is_ready
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from relay.changes import Asked, Change
+    from relay.config import Secret
     from relay.metrics import Metrics
 
 log = structlog.get_logger()
@@ -31,6 +43,9 @@ LINGERING_TIME = 1.0
 STOP_TIMEOUT = 2.0
 MAX_LINE = 2048
 MAX_HEADERS = 64
+MAX_BODY = 65_536
+BODY_TIMEOUT = 10.0
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
@@ -49,6 +64,17 @@ class Listen(Protocol):
     def port(self) -> int:
         """The port to bind; 0 takes any that is free."""
 
+    @property
+    def token(self) -> Secret | None:
+        """What changes are asked with; None when nothing is."""
+
+
+class Changes(Protocol):
+    """What changes deliveries; see `relay.changes.Changes`."""
+
+    async def make(self, asked: Asked) -> Sequence[Change]:
+        """Do what is asked for. Raises `Unavailable`."""
+
 
 class Request(web.BaseRequest):
     """A request whose answer does not tell the versions of Python and aiohttp, not even one the parser refused."""
@@ -64,11 +90,14 @@ class Admin:
     `checks` is asked at every `/readyz`; it must not block. Should it raise, the relay is not ready.
     """
 
-    def __init__(self, listen: Listen, checks: Callable[[], Sequence[Check]], metrics: Metrics) -> None:
+    def __init__(
+        self, listen: Listen, checks: Callable[[], Sequence[Check]], metrics: Metrics, changes: Changes
+    ) -> None:
         """Keep what to ask; nothing is bound yet."""
         self._listen = listen
         self._checks = checks
         self._metrics = metrics
+        self._changes = changes
         self._pages = {"/livez": self._livez, "/readyz": self._readyz, "/metrics": self._metrics_page}
         self._runner: web.ServerRunner | None = None
 
@@ -85,7 +114,7 @@ class Admin:
         server = web.Server(
             self._answer,
             request_factory=lambda message, payload, protocol, writer, task: Request(
-                message, payload, protocol, writer, task, task.get_loop()
+                message, payload, protocol, writer, task, task.get_loop(), client_max_size=MAX_BODY
             ),
             access_log=None,
             keepalive_timeout=IDLE_TIMEOUT,
@@ -111,14 +140,44 @@ class Admin:
             await runner.cleanup()
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
-        page = self._pages.get(request.path)
-        if page is None:
-            return _text(404, f"not found; there are {', '.join(self._pages)}")
-        if request.method not in {"GET", "HEAD"}:
-            response = _text(405, "method not allowed; use GET")
-            response.headers["Allow"] = "GET, HEAD"
+        page, asked = self._pages.get(request.path), PAGES.get(request.path)
+        allowed = ("POST",) if asked else ("GET", "HEAD")
+        if page is None and asked is None:
+            return _text(404, f"not found; there are {', '.join([*self._pages, *PAGES])}")
+        if request.method not in allowed:
+            response = _text(405, f"method not allowed; use {allowed[0]}")
+            response.headers["Allow"] = ", ".join(allowed)
             return response
-        return page(request)
+        return page(request) if page else await self._change(request, asked)
+
+    async def _change(self, request: web.BaseRequest, asked: type[Asked] | None) -> web.Response:
+        """Read what is asked for and do it; 400, 401, 403, 408, 413 or 415 when it may not or cannot be read."""
+        if refusal := self._refusal(request):
+            return refusal
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT):
+                body = await request.read()
+            changes = await self._changes.make(msgspec.json.decode(body, type=asked))
+        except TimeoutError:
+            return _text(408, "the body took too long")
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return _text(400, f"the body is not what is asked here: {error}")
+        except Unavailable as error:
+            return _text(503, str(error))
+        return web.Response(body=msgspec.json.encode(changes), headers={"Content-Type": JSON})
+
+    def _refusal(self, request: web.BaseRequest) -> web.Response | None:
+        """Refuse who has no token; and a browser, in which a stranger's page would ask in its user's name."""
+        token, given = self._listen.token, request.headers.get("Authorization", "")
+        if token is None and (request.host.rpartition(":")[0] or request.host) not in LOOPBACK:
+            return _text(403, "without admin.token_file changes are for this machine alone: ask for 127.0.0.1")
+        if token is not None and not hmac.compare_digest(
+            given.encode(errors="replace"), f"Bearer {token.reveal()}".encode()
+        ):
+            return _text(401, "changes want the token of admin.token_file, as Authorization: Bearer <token>")
+        if request.content_type != JSON:
+            return _text(415, f"changes are asked for as {JSON}")
+        return None
 
     def _livez(self, _request: web.BaseRequest) -> web.Response:
         return _text(200, "alive")

@@ -47,6 +47,11 @@ def is_ready(checks: Sequence[Check]) -> bool:
     return all(check.state is not State.FAIL for check in checks)
 
 
+def address_of(host: str) -> str:
+    """Give the address at which a relay of this machine is asked; what means every address is loopback."""
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
+
+
 def ask_ready(host: str, port: int, timeout: float, *, as_json: bool = False) -> tuple[bool, str]:
     """Ask the relay that listens there whether it is ready; blocks.
 
@@ -64,7 +69,7 @@ def fetch(host: str, port: int, path: str, timeout: float) -> tuple[int, str]:
 
     `timeout`, in seconds, is for each step of the exchange. A host that means every address is asked on loopback.
     """
-    address = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
+    address = address_of(host)
     connection = http.client.HTTPConnection(address, port, timeout=timeout)
     try:
         connection.request("GET", path)

@@ -19,7 +19,7 @@ LAYERS = (
     {"sandbox"},
     {"app"},
     {"server", "admin", "audit"},
-    {"ingest"},
+    {"ingest", "changes"},
     {"forwarder"},
     {"lane"},
     {"spool", "kafka", "point"},

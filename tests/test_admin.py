@@ -14,6 +14,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from relay import admin as admin_module
 from relay.admin import Admin
+from relay.changes import DISCARD, REPLAY, Change, Discarding, Replaying
+from relay.config import Secret
+from relay.core.errors import Unavailable
 from relay.health import Check, State, ask_ready, is_ready
 from relay.metrics import Metrics
 
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from multidict import CIMultiDictProxy
+
+    from relay.changes import Asked
 
 WELL = (Check("spool", State.OK, "1.2 MiB of 1 GiB"), Check("kafka", State.WARN, "away for 12 s"))
 ILL = (*WELL, Check("keys", State.FAIL, "contoso has no key"))
@@ -32,6 +37,7 @@ class Loopback:
 
     host: str = "127.0.0.1"
     port: int = 0
+    token: Secret | None = None
 
 
 @dataclass(slots=True)
@@ -51,6 +57,21 @@ class Rows:
 
 
 @dataclass(slots=True)
+class Made:
+    """The changes that were asked for: what an admin listener hands on, before anything is done."""
+
+    asked: list[Asked] = field(default_factory=list)
+    fault: Unavailable | None = None
+
+    async def make(self, asked: Asked) -> Sequence[Change]:
+        """Note what is asked for, and say that it was done."""
+        if self.fault:
+            raise self.fault
+        self.asked.append(asked)
+        return [Change(number, topics=("t",)) for number in asked.deliveries]
+
+
+@dataclass(slots=True)
 class Running:
     """An admin listener that is up, its rows, and a client of it."""
 
@@ -58,6 +79,7 @@ class Running:
     rows: Rows
     client: aiohttp.ClientSession
     metrics: Metrics = field(repr=False)
+    made: Made
 
     async def get(self, path: str, **headers: str) -> tuple[int, str, CIMultiDictProxy[str]]:
         """Ask for a page: status, text, headers."""
@@ -70,10 +92,11 @@ async def running() -> AsyncIterator[Running]:
     """Start the listener on a free port."""
     rows = Rows()
     metrics = Metrics(sources=("contoso",), types=(), dropping=(), topics=(), version="1")
-    admin = Admin(Loopback(), rows, metrics)
+    made = Made()
+    admin = Admin(Loopback(), rows, metrics, made)
     await admin.start()
     async with aiohttp.ClientSession(f"http://127.0.0.1:{admin.port}") as client:
-        yield Running(admin, rows, client, metrics)
+        yield Running(admin, rows, client, metrics, made)
     await admin.stop()
 
 
@@ -156,7 +179,7 @@ async def test_metrics_are_open_metrics_when_accepted(running: Running) -> None:
 async def test_other_pages_and_methods_are_refused(running: Running) -> None:
     """Another path is 404, another method 405 with Allow; both say what there is."""
     status, text, _ = await running.get("/")
-    assert (status, text) == (404, "not found; there are /livez, /readyz, /metrics\n")
+    assert (status, text) == (404, f"not found; there are /livez, /readyz, /metrics, {REPLAY}, {DISCARD}\n")
     async with running.client.post("/readyz", data=b"x" * 100_000) as answer:
         assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
 
@@ -205,10 +228,83 @@ async def test_hostile_requests_get_a_clear_answer(running: Running, request_byt
     assert (await running.get("/livez"))[0] == 200
 
 
+async def posted(running: Running, page: str, body: str, **headers: str) -> tuple[int, str]:
+    """Ask for a change, as JSON unless said otherwise."""
+    headers = {"Content-Type": "application/json"} | headers
+    async with running.client.post(page, data=body, headers=headers) as answer:
+        return answer.status, await answer.text()
+
+
+async def test_changes_are_handed_on(running: Running) -> None:
+    """What is asked for as JSON is done, and what was done is told as JSON."""
+    status, text = await posted(running, REPLAY, '{"deliveries": [17], "topic": "t"}')
+    assert (status, json.loads(text)) == (
+        200, [{"delivery": 17, "reason": None, "topics": ["t"], "replay": None, "refused": None}]
+    )  # fmt: skip
+    await posted(running, DISCARD, '{"deliveries": [1, 2], "because": "spam", "dry_run": true}')
+    assert running.made.asked == [Replaying((17,), "t"), Discarding((1, 2), "spam", dry_run=True)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "", "{", "[]", "{}",
+        '{"deliveries": []}', '{"deliveries": [0]}', '{"deliveries": ["1"]}', '{"deliveries": [1.5]}',
+        '{"deliveries": [1], "forever": true}',
+        '{"deliveries": [18446744073709551616]}', f'{{"deliveries": {[1] * 201}}}',
+        '{"deliveries": [1], "topic": "\\ud800"}', "\xff",
+    ],
+)  # fmt: skip
+async def test_what_is_no_change_is_refused(running: Running, body: str) -> None:
+    """A body that does not say exactly what is asked here gets 400 with the fault, and nothing is done."""
+    status, text = await posted(running, REPLAY, body)
+    assert (status, text.startswith("the body is not what is asked here: ")) == (400, True)
+    assert running.made.asked == []
+
+
+async def test_changes_are_asked_with_post_and_in_bounds(running: Running) -> None:
+    """GET changes nothing, a body over the bound is refused, and the relay says why it cannot."""
+    assert (await running.get(REPLAY))[0] == 405
+    assert (await posted(running, REPLAY, " " * (admin_module.MAX_BODY + 1)))[0] == 413
+    running.made.fault = Unavailable("the relay is stopping")
+    assert await posted(running, REPLAY, '{"deliveries": [1]}') == (503, "the relay is stopping\n")
+    assert running.made.asked == []
+
+
+async def test_a_browser_changes_nothing(running: Running) -> None:
+    """A stranger's page may post texts to loopback, or have its own name lead there: neither is a change."""
+    body = '{"deliveries": [1]}'
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
+        assert (await posted(running, REPLAY, body, **{"Content-Type": kind}))[0] == 415
+    for host in ("evil.example", f"evil.example:{running.admin.port}", "127.0.0.1.evil.example", ""):
+        assert (await posted(running, REPLAY, body, Host=host))[0] == 403
+    assert running.made.asked == []
+    for host in ("localhost", "[::1]:9090", "127.0.0.1"):
+        assert (await posted(running, REPLAY, body, Host=host))[0] == 200
+
+
+async def test_changes_want_the_token() -> None:
+    """With a token configured nobody changes anything without it, on loopback neither; health stays open."""
+    made, rows = Made(), Rows()
+    metrics = Metrics(sources=(), types=(), dropping=(), topics=(), version="1")
+    admin = Admin(Loopback(token=Secret("a-token-of-mine-16")), rows, metrics, made)
+    await admin.start()
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{admin.port}") as client:
+        running = Running(admin, rows, client, metrics, made)
+        for wrong in ("", "Bearer", "Bearer a-token-of-mine-1", "a-token-of-mine-16", "Bearer \u00e9"):
+            status, text = await posted(running, REPLAY, '{"deliveries": [1]}', Authorization=wrong)
+            assert (status, "admin.token_file" in text) == (401, True)
+        assert (await running.get("/readyz"))[0] == 200
+        right = {"Authorization": "Bearer a-token-of-mine-16", "Host": "relay.example"}
+        assert (await posted(running, DISCARD, '{"deliveries": [1], "because": "x"}', **right))[0] == 200
+    await admin.stop()
+    assert made.asked[-1] == Discarding((1,), "x")
+
+
 async def test_a_silent_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that sends no request, or half of one, is closed after the idle timeout."""
     monkeypatch.setattr(admin_module, "IDLE_TIMEOUT", 0.1)
-    admin = Admin(Loopback(), Rows(), Metrics(sources=(), types=(), dropping=(), topics=(), version="1"))
+    admin = Admin(Loopback(), Rows(), Metrics(sources=(), types=(), dropping=(), topics=(), version="1"), Made())
     await admin.start()
     assert await raw(admin.port, b"") == b""
     assert await raw(admin.port, b"GET /livez HTTP/1.1\r\nHo") == b""
@@ -233,7 +329,7 @@ async def test_the_settings_are_in_force(running: Running) -> None:
 
 async def test_a_port_that_is_taken_is_an_error(running: Running) -> None:
     """`start` raises OSError when it cannot bind, and leaves nothing behind."""
-    second = Admin(Loopback(port=running.admin.port), running.rows, running.metrics)
+    second = Admin(Loopback(port=running.admin.port), running.rows, running.metrics, Made())
     with pytest.raises(OSError, match="address already in use"):
         await second.start()
     with pytest.raises(RuntimeError):

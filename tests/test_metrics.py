@@ -13,6 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from relay.core.errors import Cause, Reason, Refusal
+from relay.core.model import Withdrawal
 from relay.metrics import TABLE, Gauges, LaneGauges, LaneState, Metrics
 from relay.metrics.labels import MAX_TOPICS
 
@@ -93,6 +94,9 @@ COUNTS: Mapping[str, Callable[[Metrics, str], None]] = {
     "relay_deliveries_published_total": lambda m, s: m.published(s, s),
     "relay_deliveries_dead_total": lambda m, s: m.dead(s, Reason.UNROUTABLE),
     "relay_deliveries_dropped_total": lambda m, s: m.dropped(s, s),
+    "relay_deliveries_mirrored_total": lambda m, s: m.mirrored(s),
+    "relay_deliveries_replayed_total": lambda m, s: m.replayed(s),
+    "relay_deliveries_withdrawn_total": lambda m, s: m.withdrawn(s, Withdrawal.REPLAYED),
     "relay_deliveries_unavailable_total": lambda m, _: m.unavailable(Cause.SPOOL_FULL),
     "relay_records_published_total": lambda m, s: m.records_published(s, 1),
     "relay_algorithm_mismatch_total": lambda m, s: m.algorithm_mismatch(s),

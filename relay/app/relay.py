@@ -13,10 +13,11 @@ import structlog
 from relay import __version__
 from relay.admin import Admin
 from relay.app.report import Report
+from relay.changes import Changes
 from relay.core.errors import Unavailable
 from relay.core.model import Signs
 from relay.core.pipeline import Pipeline
-from relay.forwarder import Forwarder, Topics
+from relay.forwarder import Forwarder, Mirroring, Topics
 from relay.ingest import Ingest
 from relay.kafka import Cluster
 from relay.metrics import Metrics
@@ -46,7 +47,7 @@ class Relay:
         """
         self._config = config
         literal = (template.literal for route in config.routes for template in route.topics)
-        names = tuple(dict.fromkeys(name for name in literal if name))
+        names = tuple(dict.fromkeys(name for name in (*literal, config.dead_letters.topic) if name))
         pipeline = Pipeline({source.name: source for source in config.sources}, config.routes, config.envelope)
         self.metrics = Metrics(
             sources=[source.name for source in config.sources],
@@ -69,8 +70,11 @@ class Relay:
         self.listener = Listener(config.listen, config.sources, ingest, self.metrics)
         report = Report(config, self.spool, self.forwarder, topics, self.listener)
         self.metrics.observe_gauges(report.gauges)
-        self.admin = Admin(config.admin, report.checks, self.metrics)
+        self._changes = Changes(config.spool.path, pipeline, self.spool, self.forwarder.add, self.metrics)
+        self.admin = Admin(config.admin, report.checks, self.metrics, self._changes)
         self._topics = topics
+        mirror = config.dead_letters.topic
+        self._mirroring = Mirroring(mirror, self.spool, pipeline, self.forwarder.add, self.metrics) if mirror else None
         self._hurry = asyncio.Event()
 
     @asynccontextmanager
@@ -82,7 +86,7 @@ class Relay:
         """
         try:
             async with self.spool, asyncio.TaskGroup() as tasks:
-                asking = tasks.create_task(self._topics.run())
+                aside = [tasks.create_task(each.run()) for each in (self._topics, self._mirroring) if each]
                 try:
                     await self.forwarder.start(tasks)
                     await _bind("admin", self._config.admin, self.admin.start())
@@ -91,7 +95,8 @@ class Relay:
                     yield self
                     await self._drain()
                 finally:
-                    asking.cancel()
+                    for task in aside:
+                        task.cancel()
                     await self._close()
         finally:
             await self.admin.stop()
@@ -103,6 +108,7 @@ class Relay:
 
     async def _drain(self) -> None:
         """Not ready; no new connections; answer what is in flight; publish for a bounded time."""
+        self._changes.closed = True
         deadline = time.monotonic() + self._config.stop.timeout
         log.info("relay.draining", pending=self.spool.pending)
         await self._unless_hurried(self.listener.drain(self._config.stop.timeout))

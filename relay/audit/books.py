@@ -35,7 +35,7 @@ class Books:
         settled_later = last.published + last.dropped
         bounds = (
             ("pending", first.pending - (last.settled - first.settled), first.pending),
-            ("dead", first.dead, last.dead),
+            ("dead", min(first.dead, last.dead), max(first.dead, last.dead)),  # fewer when some are withdrawn
             ("published and dropped", settled - last.gone, settled_later - first.gone),
         )
         for (name, least, most), found in zip(bounds, self._found(), strict=True):

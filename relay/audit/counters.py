@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from relay.metrics import ACCEPTED, DEAD, DROPPED, PENDING, PUBLISHED, read_page
+from relay.metrics import ACCEPTED, DEAD, DROPPED, MIRRORED, PENDING, PUBLISHED, REPLAYED, WITHDRAWN, read_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,14 +60,26 @@ def _counted(page: str) -> dict[str, int]:
     sums: defaultdict[str, float] = defaultdict(float)
     for sample in read_page(page):
         sums[sample.name] += sample.value
-    metrics = {"accepted": ACCEPTED, "published": PUBLISHED, "dead": DEAD, "dropped": DROPPED, "pending": PENDING}
-    return {name: int(sums[metric.name]) for name, metric in metrics.items()}
+    # A withdrawn dead letter is dropped in the spool, and goes on counting as dead in the metrics.
+    metrics = {
+        "accepted": sums[ACCEPTED.name] + sums[REPLAYED.name] + sums[MIRRORED.name],
+        "published": sums[PUBLISHED.name],
+        "dead": sums[DEAD.name] - sums[WITHDRAWN.name],
+        "dropped": sums[DROPPED.name] + sums[WITHDRAWN.name],
+        "pending": sums[PENDING.name],
+    }
+    return {name: int(value) for name, value in metrics.items()}
 
 
 def _bounds(before: Tally, after: Tally) -> dict[str, tuple[int, int]]:
     start, first, last = before.started or before.now, before.now, after.now
     bounds = {
-        name: (getattr(first, name) - getattr(start, name), getattr(last, name) - getattr(start, name))
+        name: _between(getattr(first, name) - getattr(start, name), getattr(last, name) - getattr(start, name))
         for name in ("accepted", "published", "dead", "dropped")
     }
     return bounds | {"pending": (first.accepted - last.settled, last.accepted - first.settled)}
+
+
+def _between(one: int, other: int) -> tuple[int, int]:
+    """Put two counts in order: of dead ones there may be fewer later on."""
+    return min(one, other), max(one, other)

@@ -11,6 +11,7 @@ unexpected; 78 configuration. Parts are imported when a verb needs them, so that
     deliveries      deliveries list, deliveries show
     auditing        audit
     drilling        drill
+    changing        deliveries replay, deliveries discard; selection: which; way: through the relay, or at rest
     options, exits  what verbs share
     saved           a request that somebody has kept
     lookup, today   a delivery found in the spool, and what can be said of it now
@@ -25,6 +26,7 @@ import click
 
 from relay import __version__
 from relay.cli.auditing import audit
+from relay.cli.changing import discard, replay
 from relay.cli.configuring import validate
 from relay.cli.deliveries import deliveries
 from relay.cli.drilling import drill
@@ -43,6 +45,8 @@ def cli() -> None:
 
 for verb in (run, validate, send, explain, verify, deliveries, audit, healthcheck, demo, drill):
     cli.add_command(verb)
+for verb in (replay, discard):
+    deliveries.add_command(verb)
 
 
 def main() -> NoReturn:

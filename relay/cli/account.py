@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from relay.cli.text import lines, moment, safe
-from relay.core.model import Status
+from relay.core.model import Status, Withdrawal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +21,10 @@ def status_of(listed: Listed) -> str:
     detail = safe(listed.detail or "")
     if listed.status is Status.DEAD:
         return f"dead, {listed.reason}: {detail}"
+    if listed.withdrawn is Withdrawal.REPLAYED:
+        return f"dropped, as it was replayed; it was dead, {listed.reason}: {detail}"
+    if listed.withdrawn is Withdrawal.DISCARDED:
+        return f"dropped, as it was discarded; it was dead, {listed.reason}: {detail}"
     if listed.status is Status.DROPPED:
         return f"dropped by the rule {detail}"
     return "pending: on disk, and on its way to Kafka" if listed.status is Status.PENDING else "published"
@@ -38,6 +42,7 @@ def tell_account(kept: Kept, account: Account) -> None:
         ("accepted", moment(kept.accepted_at) or "(its id has left the memory of repeats)"),
         *_records(kept, account.waiting),
         ("settled", moment(listed.settled_at) or "not yet"),
+        *_history(kept),
         ("sender", _answer(listed)),
         ("repeats", _repeats(listed)),
         ("signature", account.check.text),
@@ -55,6 +60,7 @@ def account_fields(kept: Kept, account: Account) -> dict[str, object]:
     fields = listed_fields(kept.listed)
     fields |= {
         "accepted": moment(kept.accepted_at),
+        "replays": list(kept.replays),
         "key": kept.delivery.key_id,
         "bytes": len(kept.delivery.body),
         "traceparent": kept.delivery.traceparent,
@@ -92,6 +98,12 @@ def listed_fields(listed: Listed) -> dict[str, object]:
         "answered_at": moment(listed.answered_at),
         "repeats": listed.repeats,
         "repeated_at": moment(listed.repeated_at),
+        "replay_of": listed.replay_of,
+        "replay_topic": listed.target,
+        "withdrawn": listed.withdrawn,
+        "because": listed.because,
+        "mirror_of": listed.mirror_of,
+        "mirrored": listed.mirrored,
     }
 
 
@@ -112,7 +124,26 @@ def _records(kept: Kept, waiting: Sequence[str]) -> list[tuple[str, str]]:
     return [("record", text) for text in told] or [("record", "none")]
 
 
+def _history(kept: Kept) -> list[tuple[str, str]]:
+    """Tell what people did to it: replays of it, the one that it is, and why it was given up."""
+    listed = kept.listed
+    told = [("replayed", f"as delivery {number}") for number in kept.replays]
+    if listed.replay_of:
+        told.append(
+            ("replay of", f"delivery {listed.replay_of}{f', into {safe(listed.target)}' if listed.target else ''}")
+        )
+    if listed.mirror_of:
+        told.append(("mirror of", f"delivery {listed.mirror_of}, dead: {safe(listed.because or '')}"))
+    if listed.mirrored:
+        told.append(("mirrored", f"as delivery {listed.mirrored}"))
+    if listed.withdrawn is Withdrawal.DISCARDED and listed.because:
+        told.append(("discarded", f"at {moment(listed.settled_at)}: {safe(listed.because)}"))
+    return told
+
+
 def _answer(listed: Listed) -> str:
+    if listed.replay_of or listed.mirror_of:
+        return f"none: it is a {'replay' if listed.replay_of else 'mirror'}"
     if listed.status is Status.PENDING:
         return "what it was told is noted when the delivery is settled"
     if listed.answered is None:

@@ -103,9 +103,9 @@ def _terminal() -> TextIO:
 def _compare(config: Config, census: Census) -> Compared:
     from relay.audit import compare
     from relay.health import NoAnswer, fetch
-    from relay.spool import is_in_use
+    from relay.spool import in_use
 
-    if not is_in_use(config.spool.path):
+    if not in_use(config.spool.path):
         return Compared(None, "no relay runs on this spool", ())
     if not config.admin.port:
         return Compared(None, "a relay runs, but on an admin.port that only its log tells", ())

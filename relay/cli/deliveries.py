@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     from relay.spool import Kept
 
 
-@click.group(short_help="List and show what the spool holds.")
+@click.group(short_help="List and show what the spool holds; replay and discard.")
 def deliveries() -> None:
-    """List and show the deliveries that the spool holds, whether the relay runs or not. Nothing is changed."""
+    """List and show the deliveries that the spool holds, replay them, or give dead letters up.
+
+    All of it whether the relay runs or not; list and show change nothing.
+    """
 
 
 @deliveries.command("list", short_help="List deliveries, newest first.")

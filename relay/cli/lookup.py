@@ -115,7 +115,8 @@ def tell_list(found: Iterator[Listed], *, as_json: bool) -> int:
 
 def _cells(listed: Listed) -> tuple[str, ...]:
     received = (moment(listed.received_at) or "")[:19] + "Z"
-    fate = f"{listed.status}: {listed.reason}" if listed.reason else listed.status.value
+    why = listed.withdrawn or listed.reason
+    fate = f"{listed.status}: {why}" if why else listed.status.value
     return str(listed.number), received, safe(listed.source), safe(listed.type or "-"), fate, safe(listed.event_id)
 
 

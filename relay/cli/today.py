@@ -64,7 +64,7 @@ def account_of(config: Config, kept: Kept, *, secrets: bool) -> Account:
     check = _check_signature(config, kept, secrets=secrets)
     if kept.listed.status is not Status.PENDING:
         return Account(ruling, check, [], None)
-    topics = ruling.topics if ruling else ()
+    topics = (kept.listed.target,) if kept.listed.target else ruling.topics if ruling else ()
     begun = [*(record.topic for record in kept.records), *(one.topic for one in kept.aloft)]
     health = _ask_relay(config, kept, [*topics, *begun])
     return Account(ruling, check, [topic for topic in topics if topic not in begun], health)
@@ -73,7 +73,13 @@ def account_of(config: Config, kept: Kept, *, secrets: bool) -> Account:
 def difference(kept: Kept, ruling: Ruling | None) -> str | None:
     """Say what today's rules would do otherwise than was done; None when it is the same, or is still to come."""
     listed = kept.listed
-    if ruling is None or listed.status is Status.PENDING or listed.reason is Reason.ID_CONFLICT:
+    if (
+        ruling is None
+        or listed.status is Status.PENDING
+        or listed.withdrawn
+        or listed.target
+        or listed.reason is Reason.ID_CONFLICT
+    ):
         return None
     by_rules = listed.status is Status.DEAD and listed.reason in OF_ROUTING
     then = f"dead, {listed.reason}" if by_rules else "dropped" if listed.status is Status.DROPPED else _to(kept)

@@ -25,6 +25,7 @@ from relay.config.model import (
     Admin,
     After,
     Config,
+    DeadLetters,
     Dedupe,
     Format,
     Kafka,
@@ -54,6 +55,7 @@ __all__ = [
     "Admin",
     "After",
     "Config",
+    "DeadLetters",
     "Dedupe",
     "Fault",
     "Faulty",
@@ -97,6 +99,7 @@ def load(path: Path, environ: Mapping[str, str], *, secrets: bool = True) -> Con
     log = reading.part(Log, ("log",))
     dedupe = reading.part(Dedupe, ("dedupe",))
     spool = reading.part(Spool, ("spool",))
+    dead_letters = reading.part(DeadLetters, ("dead_letters",))
     check_spool(reading, listen, spool)
     reading.finish()
     envelope = _sure(envelope)
@@ -112,6 +115,7 @@ def load(path: Path, environ: Mapping[str, str], *, secrets: bool = True) -> Con
         log=_sure(log),
         dedupe=_sure(dedupe),
         spool=_sure(spool),
+        dead_letters=_sure(dead_letters),
     )
 
 

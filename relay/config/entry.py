@@ -40,6 +40,7 @@ class Outline:
     log: object = None
     dedupe: object = None
     spool: object = None
+    dead_letters: object = None
 
 
 @with_config(STRICT)

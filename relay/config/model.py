@@ -24,6 +24,7 @@ STRICT = ConfigDict(extra="forbid")
 Host = Annotated[str, Text(r"[A-Za-z0-9._:%-]{1,255}", "must be a host name or an address")]
 Port = Annotated[int, Whole(0, 65535)]
 File = Annotated[Path, FilePath()]
+TOPIC_RULE = "must be a legal topic name: 1 to 249 of letters, digits, '.', '_' and '-', not '.' or '..'"
 
 
 class After(enum.StrEnum):
@@ -181,6 +182,14 @@ class Spool:
     retention: Annotated[float, Duration("0s", "3650d")] = 604_800.0
 
 
+@with_config(STRICT)
+@dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """The topic into which dead letters are mirrored; None when they stay in the spool alone."""
+
+    topic: Annotated[str, Text(r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}", TOPIC_RULE)] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """All that the relay is told: made by `config.load`, handed in by `app`."""
@@ -196,3 +205,4 @@ class Config:
     log: Log
     dedupe: Dedupe
     spool: Spool
+    dead_letters: DeadLetters = field(default_factory=DeadLetters)

@@ -43,6 +43,13 @@ class Status(enum.StrEnum):
     DROPPED = "dropped"
 
 
+class Withdrawal(enum.StrEnum):
+    """How a dead letter left the dead ones: published anew as an entry of its own, or given up by a person."""
+
+    REPLAYED = "replayed"
+    DISCARDED = "discarded"
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """A signature key: its secret bytes, and the id (a fingerprint) by which logs may name it."""
@@ -178,6 +185,29 @@ class Processed(msgspec.Struct, frozen=True, gc=False):
     dropped_by: str | None
     dedupe_id: str
     fingerprint: bytes
+
+
+class Replay(msgspec.Struct, frozen=True, gc=False):
+    """What makes an entry of the spool a replay: the delivery `of` which it is one, and the topic given, if any.
+
+    Without a topic the rules say where it goes.
+    """
+
+    of: int
+    topic: str | None = None
+
+
+class Mirror(msgspec.Struct, frozen=True, gc=False):
+    """What makes an entry of the spool the mirror of a dead letter: which, into which topic, and why that is dead."""
+
+    of: int
+    topic: str
+    reason: str
+    detail: str
+
+
+Copy = Replay | Mirror
+"""What makes an entry a copy of another delivery."""
 
 
 class Placed(msgspec.Struct, frozen=True, gc=False):

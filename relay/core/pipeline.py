@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from relay.core import cloudevents, syskit
 from relay.core.errors import Undeliverable
-from relay.core.model import Processed
+from relay.core.mirroring import mirror
+from relay.core.model import Mirror, Processed
+from relay.core.replaying import marked, process_for
 from relay.core.routing import Index, Unrouted, route
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from relay.core.model import Delivery, Envelope, Record, Route, Source
+    from relay.core.model import Copy, Delivery, Envelope, Record, Route, Source
 
 
 def process(delivery: Delivery, source: Source, routes: Sequence[Route] | Index, envelope: Envelope) -> Processed:
@@ -70,6 +74,26 @@ class Pipeline:
         """Parse, route and encode one delivery; see `process`. Raises KeyError for a source that is not configured."""
         return process(delivery, self.sources[delivery.source], self._index, self.envelope)
 
-    def encode_for(self, delivery: Delivery, topic: str, key: bytes) -> Record:
+    def copy(self, delivery: Delivery, copy: Copy | None) -> Processed:
+        """Do the same as `process`, for what may be a copy.
+
+        The records of a replay say so, and go to the topic given, if any; a mirror has one, about its dead letter.
+        """
+        if copy is None:
+            return self.process(delivery)
+        source = self.sources[delivery.source]
+        if isinstance(copy, Mirror):
+            return mirror(delivery, source, self.envelope, copy)
+        if copy.topic is None:
+            processed = self.process(delivery)
+        else:
+            processed = process_for(copy.topic, delivery, source, self.routes, self.envelope)
+        return replace(processed, records=tuple(marked(record, copy) for record in processed.records))
+
+    def encode_for(self, delivery: Delivery, topic: str, key: bytes, copy: Copy | None = None) -> Record:
         """Build one record anew, as journalled; see `encode_for`. Raises KeyError like `process`."""
-        return encode_for(delivery, self.sources[delivery.source], self.envelope, topic, key)
+        if isinstance(copy, Mirror):
+            (record,) = self.copy(delivery, copy).records
+            return replace(record, topic=topic, key=key)
+        record = encode_for(delivery, self.sources[delivery.source], self.envelope, topic, key)
+        return marked(record, copy) if copy else record

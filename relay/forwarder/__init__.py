@@ -1,6 +1,7 @@
 """The forwarder: committed deliveries on their way into Kafka."""
 
 from relay.forwarder.forwarder import Forwarder
+from relay.forwarder.mirroring import Mirroring
 from relay.forwarder.topics import Topics
 
-__all__ = ["Forwarder", "Topics"]
+__all__ = ["Forwarder", "Mirroring", "Topics"]

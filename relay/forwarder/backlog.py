@@ -79,7 +79,7 @@ class Backlog:
             return None
         flying = self.in_flight(stored.number)
         try:
-            processed = self._pipeline.process(delivery)
+            processed = self._pipeline.copy(delivery, stored.copy)
         except Undeliverable as fate:
             committed = _committed(stored, fate.event_id, fate.event_type, (), (), ())
             if flying:  # what is in a flight stays as it is, and brings the delivery's end
@@ -108,11 +108,11 @@ class Backlog:
             return None
         settled = (*stored.settled, *self._in_flight[stored.number])
         try:
-            record = self._pipeline.encode_for(stored.delivery, topic, key)
+            record = self._pipeline.encode_for(stored.delivery, topic, key, stored.copy)
         except Undeliverable:
             return None
         try:
-            processed = self._pipeline.process(stored.delivery)
+            processed = self._pipeline.copy(stored.delivery, stored.copy)
         except Undeliverable as fate:  # unroutable by today's rules
             return Item(_committed(stored, fate.event_id, fate.event_type, (), (record,), settled), record)
         topics = tuple({*settled, *(one.topic for one in processed.records)})

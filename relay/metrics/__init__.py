@@ -1,6 +1,19 @@
 """Every metric of the relay, declared and documented once."""
 
-from relay.metrics.declared import ACCEPTED, DEAD, DROPPED, LANE_OLDEST, LANES, PENDING, PUBLISHED, TABLE, Declared
+from relay.metrics.declared import (
+    ACCEPTED,
+    DEAD,
+    DROPPED,
+    LANE_OLDEST,
+    LANES,
+    MIRRORED,
+    PENDING,
+    PUBLISHED,
+    REPLAYED,
+    TABLE,
+    WITHDRAWN,
+    Declared,
+)
 from relay.metrics.gauges import Gauges, LaneGauges, LaneState
 from relay.metrics.metrics import Metrics
 from relay.metrics.page import Sample, read_page
@@ -11,9 +24,12 @@ __all__ = [
     "DROPPED",
     "LANES",
     "LANE_OLDEST",
+    "MIRRORED",
     "PENDING",
     "PUBLISHED",
+    "REPLAYED",
     "TABLE",
+    "WITHDRAWN",
     "Declared",
     "Gauges",
     "LaneGauges",

@@ -1,7 +1,8 @@
 """The table of metrics: name, type, labels and meaning of each, in the order of docs/metrics.md.
 
-Conservation, at rest: `relay_deliveries_pending` at start + accepted = published + dead + dropped +
-`relay_deliveries_pending`. Duplicates are not accepted ones; what is dead on arrival is accepted and dead.
+Conservation, at rest: `relay_deliveries_pending` at start + accepted + replayed + mirrored = published + dead +
+dropped + `relay_deliveries_pending`. Duplicates are not accepted ones; what is dead on arrival is accepted and dead.
+A counter never goes down: a dead letter that is withdrawn stays counted as dead, and is counted as withdrawn too.
 """
 
 from __future__ import annotations
@@ -48,6 +49,24 @@ DEAD = Declared(
 )
 DROPPED = Declared(
     "relay_deliveries_dropped_total", "counter", ("source", "route"), "Deliveries settled as dropped, by the rule."
+)
+REPLAYED = Declared(
+    "relay_deliveries_replayed_total",
+    "counter",
+    ("source",),
+    "Replays stored: deliveries anew in the order, and not accepted ones.",
+)
+WITHDRAWN = Declared(
+    "relay_deliveries_withdrawn_total",
+    "counter",
+    ("source", "withdrawn"),
+    "Dead letters that left the dead ones, replayed or discarded: dropped in the spool, and still counted as dead.",
+)
+MIRRORED = Declared(
+    "relay_deliveries_mirrored_total",
+    "counter",
+    ("source",),
+    "Mirrors of dead letters stored: deliveries of their own in the order, and not accepted ones.",
 )
 PENDING = Declared("relay_deliveries_pending", "gauge", (), "Deliveries stored and not settled.")
 UNAVAILABLE = Declared(
@@ -129,6 +148,9 @@ TABLE = (
     PUBLISHED,
     DEAD,
     DROPPED,
+    REPLAYED,
+    WITHDRAWN,
+    MIRRORED,
     PENDING,
     UNAVAILABLE,
     RECORDS,

@@ -8,6 +8,7 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, Gauge, Histogram, exposition, openmetrics
 
 from relay.core.errors import Cause, Reason, Refusal
+from relay.core.model import Withdrawal
 from relay.metrics import declared
 from relay.metrics.gauges import GaugeCollector
 from relay.metrics.labels import NONE, OTHER, ClosedCounter, TopicCounter, Topics
@@ -49,6 +50,9 @@ class Metrics:
         self._published = ClosedCounter(declared.PUBLISHED, registry, known, (*types, OTHER))
         self._dead = ClosedCounter(declared.DEAD, registry, known, Reason)
         self._dropped = ClosedCounter(declared.DROPPED, registry, known, (*dropping, OTHER))
+        self._replayed = ClosedCounter(declared.REPLAYED, registry, known)
+        self._withdrawn = ClosedCounter(declared.WITHDRAWN, registry, known, Withdrawal)
+        self._mirrored = ClosedCounter(declared.MIRRORED, registry, known)
         self._unavailable = ClosedCounter(declared.UNAVAILABLE, registry, Cause)
         self._algorithm_mismatch = ClosedCounter(declared.ALGORITHM_MISMATCH, registry, known)
         self._time_unreadable = ClosedCounter(declared.TIME_UNREADABLE, registry, known)
@@ -89,6 +93,18 @@ class Metrics:
     def dropped(self, source: str, route: str) -> None:
         """Count a delivery as settled as dropped by the named rule."""
         self._dropped.add(source, route)
+
+    def replayed(self, source: str) -> None:
+        """Count a replay as stored; its end is counted as that of any delivery."""
+        self._replayed.add(source)
+
+    def mirrored(self, source: str) -> None:
+        """Count the mirror of a dead letter as stored; its end is counted as that of any delivery."""
+        self._mirrored.add(source)
+
+    def withdrawn(self, source: str, withdrawal: Withdrawal) -> None:
+        """Count a dead letter as dead no more."""
+        self._withdrawn.add(source, withdrawal)
 
     def unavailable(self, cause: Cause) -> None:
         """Count a request that was answered 429 or 503."""

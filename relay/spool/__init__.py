@@ -1,13 +1,16 @@
 """The spool: every accepted delivery on disk, until its records are in Kafka."""
 
 from relay.spool.browser import Browser
-from relay.spool.census import Census, Row, Tally, is_in_use
+from relay.spool.census import Census, Row, Tally
+from relay.spool.file import InUse, in_use
 from relay.spool.kept import Aloft, Kept, Known, Listed, Settled, Wanted
 from relay.spool.reconciliation import Discrepancy, Found, Reconciliation
 from relay.spool.spool import Spool
 from relay.spool.totals import Totals
 from relay.spool.values import (
     Appended,
+    Dead,
+    Discard,
     Done,
     Entry,
     Fact,
@@ -26,12 +29,15 @@ __all__ = [
     "Appended",
     "Browser",
     "Census",
+    "Dead",
+    "Discard",
     "Discrepancy",
     "Done",
     "Entry",
     "Fact",
     "Flight",
     "Found",
+    "InUse",
     "Journal",
     "Journalled",
     "Kept",
@@ -49,5 +55,5 @@ __all__ = [
     "Usage",
     "Verdict",
     "Wanted",
-    "is_in_use",
+    "in_use",
 ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from relay.core.errors import Reason
-from relay.core.model import Delivery, Status
+from relay.core.model import Delivery, Status, Withdrawal
 from relay.spool.file import KEPT, rows
 from relay.spool.identity import conflict_digest_of, digest_of
 from relay.spool.kept import Aloft, Kept, Known, Listed, Settled
@@ -27,7 +28,8 @@ PAGE = 2_000  # deliveries looked at in one transaction
 ID_PAGE = 500_000  # rows of `ids`, which are narrow
 LISTED = (
     "number, source, event_id, type, received_at, status, reason, detail, settled_at, "
-    "answered, answered_at, repeats, repeated_at"
+    "answered, answered_at, repeats, repeated_at, replay_of, target, withdrawn, because, "
+    "mirror_of, mirrored"
 )
 INDEXED = (Status.PENDING, Status.DEAD)  # those that it finds
 
@@ -160,10 +162,17 @@ def _find(connection: apsw.Connection, number: int) -> Kept | None:
         if any(item == number for item, _ in _items.decode(items))
     )
     accepted = rows(connection, "SELECT accepted_at FROM ids WHERE number = ?", (number,))
-    return Kept(_listed(listed[0]), Delivery(*delivery[1:]), accepted[0][0] if accepted else None, records, aloft)
+    accepted_at = accepted[0][0] if accepted else None
+    query = "SELECT number FROM deliveries WHERE replay_of = ? ORDER BY number"
+    replays = tuple(replay for (replay,) in rows(connection, query, (number,)))
+    return Kept(_listed(listed[0]), Delivery(*delivery[1:]), accepted_at, records, aloft, replays)
 
 
 def _listed(row: tuple[Any, ...]) -> Listed:
-    number, source, event_id, kind, received_at, status, reason, *rest = row
-    reason = Reason(reason) if reason else None
-    return Listed(number, source, event_id, kind, received_at, Status(status), reason, *rest)
+    listed = Listed(*row)
+    return dataclasses.replace(
+        listed,
+        status=Status(listed.status),
+        reason=Reason(listed.reason) if listed.reason else None,
+        withdrawn=Withdrawal(listed.withdrawn) if listed.withdrawn else None,
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from typing import TYPE_CHECKING, NamedTuple
 
 from relay.core.model import Placed, Status
@@ -84,18 +83,6 @@ class Census:
     def topics(self) -> set[str]:
         """Give the topics to which something is under way."""
         return {topic for (topic,) in self._view.read(lambda connection: rows(connection, "SELECT topic FROM flights"))}
-
-
-def is_in_use(path: Path) -> bool:
-    """Tell whether a relay, or a command that writes, holds the lock of this spool."""
-    try:
-        with path.with_name(path.name + ".lock").open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        pass
-    return False
 
 
 def _tally(connection: apsw.Connection) -> Tally:

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from relay.core.errors import Cause, Reason, Unavailable
-from relay.core.model import Status
-from relay.spool.file import rows
-from relay.spool.identity import conflict_digest_of, digest_of
+from relay.core.model import Mirror, Status
+from relay.spool.file import REASON, rows
+from relay.spool.identity import conflict_digest_of, copy_digest_of, digest_of
+from relay.spool.mirrors import Mirrors
+from relay.spool.replays import Replays
 from relay.spool.values import Appended, Entry
 
 if TYPE_CHECKING:
     import apsw
 
+    from relay.core.model import Copy
     from relay.spool.recent import RecentIds
     from relay.spool.values import Usage
 
@@ -52,12 +55,16 @@ class Draft:
         self._bodies: list[tuple[int, bytes]] = []
         self._repeats: list[tuple[float, int]] = []
         self._entries: list[Entry] = []
+        self._replays = Replays(connection)
+        self._mirrors = Mirrors(connection)
         self._places: dict[bytes, int] = {}  # digest -> place in `ids`
         self.ids: list[tuple[int, bytes, bytes, float]] = []
         self.size = self.dead = self.pending = self.owed = self.buried = 0
 
     def append(self, entry: Entry, now: float) -> Appended | Unavailable:
         """Take an entry, or say what it repeats, or why it cannot be taken."""
+        if entry.copy:
+            return self._copy(entry, entry.copy, now)
         digest = digest_of(entry.delivery.source, entry.dedupe_id)
         first = self._first(digest)
         if first and first[1] != entry.fingerprint:
@@ -70,14 +77,21 @@ class Draft:
             return self._duplicate(first[0])
         return self._refusal(entry) or self._take(entry, digest, now)
 
-    def write(self) -> None:
+    def write(self, now: float) -> None:
         """Write the rows. Raises `apsw.Error`."""
         if self._rows:
             self._connection.executemany(INSERT_DELIVERY, self._rows)
             self._connection.executemany(INSERT_BODY, self._bodies)
             self._connection.executemany(INSERT_ID, self.ids)
+            self._replays.write(now)
+            self._mirrors.write()
         if self._repeats:
             self._connection.executemany(REPEAT, self._repeats)
+
+    @property
+    def freed(self) -> list[int]:
+        """The dead letters that their replays set free."""
+        return self._replays.freed
 
     def _first(self, digest: bytes) -> tuple[int, bytes] | None:
         """Find who has this id already: its number and fingerprint."""
@@ -89,11 +103,24 @@ class Draft:
                 return number, fingerprint
         return None
 
+    def _copy(self, entry: Entry, copy: Copy, now: float) -> Appended | Unavailable:
+        """Take a copy, which repeats on purpose, once."""
+        number = self._next_number + len(self.ids)
+        if isinstance(copy, Mirror):
+            if refusal := self._mirrors.refusal(copy) or self._refusal(entry):
+                return refusal
+            self._mirrors.take(number, copy)
+        else:
+            if refusal := self._replays.refusal(copy, again=entry.again) or self._refusal(entry):
+                return refusal
+            self._replays.take(number, copy)
+        return self._take(entry, copy_digest_of(entry.delivery.source, number), now)
+
     def _duplicate(self, number: int) -> Appended:
         if number >= self._next_number:
             first = self._entries[number - self._next_number]
             return Appended(number, first.status, first.reason, first.detail, duplicate=True)
-        query = "SELECT status, reason, detail FROM deliveries WHERE number = ?"
+        query = f"SELECT status, {REASON}, detail FROM deliveries WHERE number = ?"  # noqa: S608 - constant
         for status, reason, detail in rows(self._connection, query, (number,)):
             return Appended(number, Status(status), Reason(reason) if reason else None, detail, duplicate=True)
         # Only what was published or dropped leaves the file before its id is forgotten.

@@ -26,6 +26,9 @@ CACHE_KIB = 4_096
 KEPT = "status IN ('pending', 'dead')"
 PENDING = f"{KEPT} AND status = 'pending'"
 DEAD = f"{KEPT} AND status = 'dead'"
+UNMIRRORED = "status = 'dead' AND mirrored IS NULL AND mirror_of IS NULL"
+# A dead letter that was withdrawn keeps its reason, for its history; nobody else is told it as that of a dropped one.
+REASON = "iif(withdrawn IS NULL, reason, NULL)"
 
 # A row of `deliveries` leaves by retention, with its body, which stands apart so that settling touches narrow rows
 # only. `ids` is narrow and append-only and outlives both: a unique text index would write a random page for each
@@ -74,6 +77,22 @@ FROM (SELECT coalesce(max(number), 0) AS last FROM ids),
   FROM deliveries);
 """
 
+# Copies, in version 3. `replay_of` makes a row a replay of that delivery, `mirror_of` the mirror of that dead letter,
+# whose reason is `because`; `target` is the topic given. `withdrawn` says how a dead letter left the dead ones, which
+# makes it a dropped one: its reason stays, and `because` has the words of the person who gave it up. `mirrored` is the
+# number of a dead letter's mirror. The indices are of few rows: they find the replays of a delivery, and what is to be
+# mirrored.
+COPIES = """
+ALTER TABLE deliveries ADD COLUMN replay_of INTEGER;
+ALTER TABLE deliveries ADD COLUMN target TEXT;
+ALTER TABLE deliveries ADD COLUMN withdrawn TEXT;
+ALTER TABLE deliveries ADD COLUMN because TEXT;
+ALTER TABLE deliveries ADD COLUMN mirror_of INTEGER;
+ALTER TABLE deliveries ADD COLUMN mirrored INTEGER;
+CREATE INDEX unmirrored ON deliveries (number) WHERE status = 'dead' AND mirrored IS NULL AND mirror_of IS NULL;
+CREATE INDEX replays ON deliveries (replay_of) WHERE replay_of IS NOT NULL;
+"""
+
 # From version 1 to 2; what version 1 did not note down is not known of its deliveries.
 ANSWERS = """
 ALTER TABLE deliveries ADD COLUMN answered TEXT;
@@ -87,14 +106,18 @@ ALTER TABLE deliveries DROP COLUMN body;
 """
 
 # What brings a file of each version, or an empty one, to this one.
-STEPS = {None: SCHEMA + TOTALS, 1: ANSWERS + TOTALS, 2: TOTALS}
+STEPS = {None: SCHEMA + COPIES + TOTALS, 1: ANSWERS + COPIES + TOTALS, 2: COPIES + TOTALS}
+
+
+class InUse(Unavailable):
+    """Another process has the spool."""
 
 
 class Lock:
     """The right to write a spool: `flock` on `<spool>.lock`, held until closed or the process ends."""
 
     def __init__(self, spool: Path) -> None:
-        """Take the lock. Raises `Unavailable` when another process holds it, or the folder cannot be written."""
+        """Take the lock. Raises `InUse` when another process holds it, `Unavailable` when it cannot be made."""
         self.path = spool.with_name(spool.name + ".lock")
         try:
             spool.parent.mkdir(parents=True, exist_ok=True)
@@ -107,11 +130,26 @@ class Lock:
         except BlockingIOError:
             os.close(self._fd)
             msg = f"{spool} is in use by another relay (it holds {self.path}); give each relay a spool of its own"
-            raise Unavailable(msg) from None
+            raise InUse(msg) from None
 
     def close(self) -> None:
         """Give the lock back."""
         os.close(self._fd)
+
+
+def in_use(spool: Path) -> bool:
+    """Tell whether a process has the right to write a spool now."""
+    try:
+        fd = os.open(spool.with_name(spool.name + ".lock"), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
 
 
 def connect_writer(path: Path) -> apsw.Connection:

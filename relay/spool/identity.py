@@ -19,5 +19,10 @@ def conflict_digest_of(source: str, dedupe_id: str, fingerprint: bytes) -> bytes
     return _digest(source, "conflict", dedupe_id, fingerprint.hex())
 
 
+def copy_digest_of(source: str, number: int) -> bytes:
+    """Give the 16 bytes for a replay or a mirror, which nothing repeats: its own number tells it from all others."""
+    return _digest(source, "copy", str(number))
+
+
 def _digest(*parts: str) -> bytes:
     return sha256(_pack(parts)).digest()[:16]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from relay.core.errors import Reason
-    from relay.core.model import Delivery, Status
+    from relay.core.model import Delivery, Status, Withdrawal
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,9 @@ class Listed:
     """One delivery as a line of a list: what it is, and what has become of it; never its body.
 
     `answered` is the word its sender was told, None while nothing was. Times are in seconds since the epoch.
+    `replay_of` is the delivery that this one repeats, `target` the topic it was given for that. A dead letter that
+    left the dead ones is `withdrawn`: then `reason` and `detail` say why it was dead, `because` why it was given up.
+    `mirror_of` is the dead letter that this one mirrors, `mirrored` the delivery that mirrors this one.
     """
 
     number: int
@@ -43,6 +46,12 @@ class Listed:
     answered_at: float | None
     repeats: int
     repeated_at: float | None
+    replay_of: int | None = None
+    target: str | None = None
+    withdrawn: Withdrawal | None = None
+    because: str | None = None
+    mirror_of: int | None = None
+    mirrored: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +78,17 @@ class Aloft:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """All that the spool holds of one delivery. `accepted_at` is None when its id is no longer remembered."""
+    """All that the spool holds of one delivery. `accepted_at` is None when its id is no longer remembered.
+
+    `replays` are the numbers of those that are kept.
+    """
 
     listed: Listed
     delivery: Delivery
     accepted_at: float | None
     records: tuple[Settled, ...]
     aloft: tuple[Aloft, ...]
+    replays: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

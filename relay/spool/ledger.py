@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from relay.core.errors import Reason
 from relay.core.model import Placed, Status
+from relay.spool.draft import SIZE
 from relay.spool.file import rows
 from relay.spool.values import Done, Flight, Journal, Journalled, Settlement, Verdict
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import apsw
+
+    from relay.spool.values import Discard
 
 INSERT_RECORD = (
     'INSERT OR REPLACE INTO records (number, topic, partition, "offset", reason, detail, flight) '
@@ -31,6 +34,10 @@ FINISH = (
     "answered = coalesce(answered, ?), answered_at = coalesce(answered_at, ?) "
     "WHERE number = ? AND status = 'pending' RETURNING number, owed"
 )
+DISCARD = (
+    "UPDATE deliveries SET status = 'dropped', withdrawn = 'discarded', settled_at = ?, because = ? "  # noqa: S608 - constant
+    f"WHERE number = ? AND status = 'dead' RETURNING number, {SIZE}"
+)
 ANSWER = "UPDATE deliveries SET answered = ?, answered_at = ? WHERE number = ? AND answered IS NULL"
 RECORDS = 'SELECT topic, partition, "offset", reason, detail FROM records WHERE number = ? ORDER BY topic'
 
@@ -40,15 +47,15 @@ _pack = msgspec.msgpack.Encoder().encode
 class Ledger:
     """Settles records, journals flights, and finds the deliveries that thereby come to their end.
 
-    `last_flight` and `released` (the room that was kept for settling what is settled now) are taken
-    over by the store once the commit has returned.
+    `last_flight`, `released` (the room that was kept for settling what is settled now) and `discarded` (the
+    bytes of dead letters that are given up) are taken over by the store once the commit has returned.
     """
 
     def __init__(self, connection: apsw.Connection, last_flight: int) -> None:
         """Start behind `last_flight`, the number of the flight journalled last."""
         self._connection = connection
         self.last_flight = last_flight
-        self.released = 0
+        self.released = self.discarded = 0
 
     def write(self, journal: Journal, now: float) -> Journalled:
         """Write settlements, flights and verdicts; say which deliveries came to their end. Raises `apsw.Error`."""
@@ -61,9 +68,10 @@ class Ledger:
             self._connection.executemany("DELETE FROM flights WHERE id = ?", [(id_,) for id_ in journal.landed])
         if journal.answers:
             self._connection.executemany(ANSWER, journal.answers)
+        discarded = self._discard(journal.discards, now) if journal.discards else ()
         flights = tuple(self._record_flight(flight) for flight in journal.flights)
         ends = [*self._ends(journal.settlements), *(self._weigh(verdict) for verdict in journal.verdicts)]
-        return Journalled(flights, self._finish(ends, now))
+        return Journalled(flights, self._finish(ends, now), discarded)
 
     def _record_flight(self, flight: Flight) -> Flight:
         self.last_flight += 1
@@ -76,6 +84,14 @@ class Ledger:
             ),
         )  # fmt: skip
         return flight
+
+    def _discard(self, discards: Sequence[Discard], now: float) -> tuple[int, ...]:
+        """Make dropped ones of dead letters; what is none is left as it is, and not told."""
+        gone: list[Any] = self._connection.executemany(
+            DISCARD, [(now, discard.because, discard.number) for discard in discards]
+        ).fetchall()
+        self.discarded += sum(size for _, size in gone)
+        return tuple(number for number, _ in gone)
 
     def _ends(self, settlements: Sequence[Settlement]) -> Iterator[tuple[Verdict, tuple[Placed, ...]]]:
         """Give the deliveries whose records are all settled now, dead when one of them is, and where these are."""

@@ -9,18 +9,26 @@ import msgspec
 from msgspec.structs import replace
 
 from relay.core.errors import Reason, Unavailable
-from relay.core.model import Delivery, Placed, Status
-from relay.spool.file import PENDING, connect_reader, rows
-from relay.spool.values import Fact, Flight, Stored
+from relay.core.model import Delivery, Mirror, Placed, Replay, Status
+from relay.spool.file import PENDING, REASON, UNMIRRORED, connect_reader, rows
+from relay.spool.values import Dead, Fact, Flight, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from relay.core.model import Copy
+
 PAGE_ROWS = 500
 PAGE_BYTES = 1 << 20
+MIRROR_ROWS = 50
 FIELDS = "number, source, body, signature, key_id, received_at, traceparent"  # as the fields of Delivery stand
 DELIVERY = f"{FIELDS} FROM deliveries JOIN bodies USING (number)"
+STORED = f"{FIELDS}, replay_of, mirror_of, target, because FROM deliveries JOIN bodies USING (number)"
+TO_MIRROR = (
+    f"SELECT {FIELDS}, reason, detail FROM deliveries JOIN bodies USING (number) "  # noqa: S608 - constant
+    f"WHERE {UNMIRRORED} AND number > ? ORDER BY number LIMIT ?"
+)
 FLIGHT = "id, topic, partition, cluster, producer_id, producer_epoch, base_sequence, sent_at, items"
 
 _items = msgspec.msgpack.Decoder(tuple[tuple[int, bytes], ...])
@@ -35,7 +43,7 @@ class Reader:
 
     def page(self, after: int, until: int) -> list[Stored]:
         """Read the pending deliveries numbered in (`after`, `until`], in order: at most 500, at most about 1 MiB."""
-        query = f"SELECT {DELIVERY} WHERE {PENDING} AND number > ? AND number <= ? ORDER BY number LIMIT ?"
+        query = f"SELECT {STORED} WHERE {PENDING} AND number > ? AND number <= ? ORDER BY number LIMIT ?"
         found: list[tuple[Any, ...]] = []
         size = 0
         try:
@@ -52,7 +60,7 @@ class Reader:
 
     def load(self, numbers: Iterable[int]) -> dict[int, Stored]:
         """Read deliveries by number; one that is not there is left out."""
-        query = f"SELECT {DELIVERY} WHERE number = ?"
+        query = f"SELECT {STORED} WHERE number = ?"
         try:
             with self._connection:
                 found = [row for number in numbers for row in rows(self._connection, query, (number,))]
@@ -65,7 +73,7 @@ class Reader:
         """Read what became of one delivery; None when its row was swept."""
         try:
             with self._connection:
-                query = "SELECT event_id, status, reason FROM deliveries WHERE number = ?"
+                query = f"SELECT event_id, status, {REASON} FROM deliveries WHERE number = ?"  # noqa: S608 - constant
                 found = rows(self._connection, query, (number,))
                 query = (
                     'SELECT topic, partition, "offset" FROM records WHERE number = ? AND reason IS NULL ORDER BY topic'
@@ -76,6 +84,14 @@ class Reader:
         for event_id, status, reason in found:
             return Fact(number, event_id, Status(status), Reason(reason) if reason else None, records)
         return None
+
+    def unmirrored(self, after: int) -> list[Dead]:
+        """Read dead letters numbered above `after` that are not mirrored, in order, a bounded piece."""
+        try:
+            found = rows(self._connection, TO_MIRROR, (after, MIRROR_ROWS))
+        except apsw.Error as error:
+            raise _unreadable(error) from error
+        return [Dead(row[0], Delivery(*row[1:7]), row[7], row[8] or "") for row in found]
 
     def pending_since(self) -> float | None:
         """Read when the oldest pending delivery came in; None when there is none."""
@@ -104,7 +120,18 @@ class Reader:
         for row in found:
             for number, topic in rows(self._connection, query, (row[0],)):
                 settled.setdefault(number, []).append(topic)
-        return [Stored(number, Delivery(*delivery), tuple(settled.get(number, ()))) for number, *delivery in found]
+        return [
+            Stored(number, Delivery(*delivery), tuple(settled.get(number, ())), _copy(*copy))
+            for number, *delivery, copy in ((*row[:7], row[7:]) for row in found)
+        ]
+
+
+def _copy(replay_of: int | None, mirror_of: int | None, target: str, because: str) -> Copy | None:
+    """Give what makes a row a copy, if it is one."""
+    if mirror_of:
+        reason, _, detail = because.partition(": ")
+        return Mirror(mirror_of, target, reason, detail)
+    return Replay(replay_of, target) if replay_of else None
 
 
 def _unreadable(error: apsw.Error) -> Unavailable:

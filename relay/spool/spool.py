@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from typing import Self
 
     from relay.metrics import Metrics
-    from relay.spool.values import Appended, Entry, Fact, Flight, Journal, Journalled, Stored, Told, Usage
+    from relay.spool.values import Appended, Dead, Entry, Fact, Flight, Journal, Journalled, Stored, Told, Usage
+
+    Answers = tuple[list[Appended | Unavailable], list[Journalled]]
 
 log = structlog.get_logger()
 
@@ -106,9 +108,9 @@ class Spool:
     async def append(self, entry: Entry, on_disk: Callable[[Appended], None]) -> Appended:
         """Store a delivery, unless it repeats one; on disk when this returns.
 
-        `on_disk` is called for each delivery that was stored, in order of acceptance, before anybody
-        who waits goes on, and whether or not the caller still waits: so nothing on disk is forgotten
-        when a request is cancelled. Repeats are decided here, within one commit too.
+        `on_disk` is called for each delivery that was stored, in order of acceptance, before anybody who waits
+        goes on, whether or not the caller still waits: so nothing on disk is forgotten when a request is cancelled.
+        Repeats are decided here, within one commit too.
         """
         answer = self._waiting.append(entry, on_disk)
         self._wake()
@@ -136,6 +138,10 @@ class Spool:
         """Read what became of a delivery; None when its row was swept."""
         return await self._reading.do(lambda: self._reader.fact(number))
 
+    async def unmirrored(self, after: int) -> list[Dead]:
+        """Read dead letters numbered above `after` that have no mirror, in order, a bounded piece at a time."""
+        return await self._reading.do(lambda: self._reader.unmirrored(after))
+
     async def flights(self) -> list[Flight]:
         """Read all flights, in the order in which they were journalled."""
         return await self._reading.do(self._reader.flights)
@@ -145,8 +151,7 @@ class Spool:
             store = Store(self._path, max_size=self._max_size, remembered=self._remembered, start=start)
             self.horizon_since = store.read_horizon_since()
         except (apsw.Error, OSError) as error:
-            msg = f"the spool {self._path} cannot be opened: {error}"
-            raise Unavailable(msg) from error
+            raise Unavailable(f"the spool {self._path} cannot be opened: {error}") from error
         return store
 
     def _wake(self) -> None:
@@ -171,15 +176,13 @@ class Spool:
             group.fail(self._fail(error))
             return
         self.fault = None
-        self._sweepable = self._sweepable or any(answer.done for answer in journalled)
+        self._sweepable = self._sweepable or any(answer.done or answer.discarded for answer in journalled)
         if self._sweepable and any(isinstance(answer, Unavailable) for answer in appended):
             self._refused.set()
         self._metrics.committed(len(group), time.perf_counter() - started)
         group.succeed(appended, journalled)
 
-    async def _write(
-        self, entries: list[Entry], journals: list[Journal]
-    ) -> tuple[list[Appended | Unavailable], list[Journalled]]:
+    async def _write(self, entries: list[Entry], journals: list[Journal]) -> Answers:
         """Write in one commit: here what is done in memory, in the writer's thread what may wait for the disk."""
         if self._writer.jobs or not self._store.is_warm(entries, journals) or not self._store.begin():
             return await self._writer.do(lambda: self._write_all(entries, journals))
@@ -187,9 +190,7 @@ class Spool:
         await self._writer.do(self._store.finish)
         return answers
 
-    def _write_all(
-        self, entries: list[Entry], journals: list[Journal]
-    ) -> tuple[list[Appended | Unavailable], list[Journalled]]:
+    def _write_all(self, entries: list[Entry], journals: list[Journal]) -> Answers:
         if not self._store.sound:
             self._reopen()
         return self._store.commit(entries, journals, time.time())
@@ -237,9 +238,8 @@ class Spool:
         store = self._open_store()
         store.take_back(number, flight)
         store.close()
-        store = self._open_store()
-        store.last_flight = flight  # a lane may still name an older one as landed, so none of them is given again
-        self._store = store
+        self._store = self._open_store()
+        self._store.last_flight = flight  # a lane may still name an older one as landed, so none of them is given again
 
     def _fail(self, error: Exception) -> Unavailable:
         """Note that the disk, or we, failed; give the fate of what was to be written."""

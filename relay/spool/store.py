@@ -15,7 +15,8 @@ from relay.spool.file import BUSY_MS, DEAD, PAGE_SIZE, PENDING, SCHEMA_VERSION, 
 from relay.spool.identity import digest_of
 from relay.spool.ledger import Ledger
 from relay.spool.recent import RecentIds
-from relay.spool.sweep import Sweep, take_back
+from relay.spool.sweep import Sweep
+from relay.spool.takeback import take_back
 from relay.spool.values import Appended, Entry, Journal, Journalled, Usage
 
 if TYPE_CHECKING:
@@ -91,10 +92,13 @@ class Store:
         bound = self.last_number - WARM
         return (
             self.sound
-            and not any(self._recent.may_have(digest_of(entry.delivery.source, entry.dedupe_id)) for entry in entries)
+            and not any(
+                entry.copy or self._recent.may_have(digest_of(entry.delivery.source, entry.dedupe_id))
+                for entry in entries
+            )
             and all(settled.number > bound for journal in journals for settled in journal.settlements)
             and all(told.number > bound for journal in journals for told in journal.answers)
-            and not any(journal.verdicts for journal in journals)
+            and not any(journal.verdicts or journal.discards for journal in journals)
         )
 
     def begin(self) -> bool:
@@ -120,10 +124,12 @@ class Store:
                 self._connection.execute("BEGIN IMMEDIATE")
             journalled = [ledger.write(journal, now) for journal in journals]
             appended = [draft.append(entry, now) for entry in entries]
-            draft.write()
+            draft.write(now)
             finished = [done for answer in journalled for done in answer.done]
             buried = self._sizes(done.number for done in finished if done.status is Status.DEAD)
-            totals.count(self._connection, draft, finished)
+            discarded = [number for answer in journalled for number in answer.discarded]
+            totals.count(self._connection, draft, finished, withdrawn=len(draft.freed) + len(discarded))
+            buried -= self._sizes(draft.freed) + ledger.discarded
             self._open = draft, ledger, len(finished), buried, self._measure()
         return appended, journalled
 

@@ -46,11 +46,3 @@ class Sweep:
         )
         self._connection.execute(query, (last_number, SWEEP_ROWS))
         return int(self._connection.changes())
-
-
-def take_back(connection: apsw.Connection, last_number: int, last_flight: int) -> None:
-    """Remove the deliveries and flights numbered above these, and count them no more. Raises `apsw.Error`."""
-    totals.take_back(connection, last_number)
-    connection.execute("DELETE FROM flights WHERE id > ?", (last_flight,))
-    for table in ("deliveries", "bodies", "ids"):
-        connection.execute(f"DELETE FROM {table} WHERE number > ?", (last_number,))  # noqa: S608 - names above

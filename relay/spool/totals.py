@@ -74,12 +74,12 @@ def read_totals(connection: apsw.Connection, *, started: bool = False) -> Totals
     return Totals(*found[0]) if found else None
 
 
-def count(connection: apsw.Connection, draft: Draft, finished: Sequence[Done]) -> None:
-    """Count what a transaction appends and brings to its end, in it. Raises `apsw.Error`."""
+def count(connection: apsw.Connection, draft: Draft, finished: Sequence[Done], *, withdrawn: int) -> None:
+    """Count what a transaction appends, brings to its end, and withdraws from the dead, in it. Raises `apsw.Error`."""
     ends = [done.status for done in finished]
-    dead = draft.buried + ends.count(Status.DEAD)
-    dropped = len(draft.ids) - draft.buried - draft.pending + ends.count(Status.DROPPED)
-    if draft.ids or ends:
+    dead = draft.buried + ends.count(Status.DEAD) - withdrawn
+    dropped = len(draft.ids) - draft.buried - draft.pending + ends.count(Status.DROPPED) + withdrawn
+    if draft.ids or ends or withdrawn:
         connection.execute(ADD, (len(draft.ids), ends.count(Status.PUBLISHED), dead, dropped))
 
 
@@ -90,9 +90,13 @@ def sweep(connection: apsw.Connection, settled_at: Iterable[float]) -> None:
         connection.execute(SWEEP, (len(moments), max(moments)))
 
 
-def take_back(connection: apsw.Connection, last_number: int) -> None:
-    """Count the deliveries numbered above `last_number` no more, before they are removed. Raises `apsw.Error`."""
+def take_back(connection: apsw.Connection, last_number: int, *, revived: int) -> None:
+    """Count the deliveries numbered above `last_number` no more, before they are removed. Raises `apsw.Error`.
+
+    `revived` dead letters are dead again, since the replays for which they were dropped go.
+    """
     connection.execute(TAKE_BACK, (last_number,))
+    connection.execute(ADD, (0, 0, revived, -revived))
 
 
 def mark_start(connection: apsw.Connection) -> None:

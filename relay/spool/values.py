@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from relay.core.errors import Reason
-from relay.core.model import Delivery, Placed, Status
+from relay.core.model import Copy, Delivery, Placed, Status
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -17,6 +17,10 @@ class Entry(msgspec.Struct, frozen=True):
     `status` is `PENDING`, `DEAD` or `DROPPED`; `reason` (closed list) and `detail` (a sentence)
     explain a dead one, `detail` names the rule of a dropped one. `dedupe_id` and `fingerprint` are
     those of `core.model.Processed`. `topics` are those of its records: room to settle them is kept.
+
+    A `copy` repeats on purpose: it is exempt from the search for duplicates. The dead letter that a replay
+    repeats is dropped, as replayed, in the same commit; one of a published delivery is taken once, or `again`. A
+    mirror is taken once.
     """
 
     delivery: Delivery
@@ -28,6 +32,8 @@ class Entry(msgspec.Struct, frozen=True):
     reason: Reason | None = None
     detail: str | None = None
     topics: tuple[str, ...] = ()
+    copy: Copy | None = None
+    again: bool = False
 
 
 class Appended(msgspec.Struct, frozen=True):
@@ -52,6 +58,7 @@ class Stored:
     number: int
     delivery: Delivery
     settled: tuple[str, ...]
+    copy: Copy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +154,22 @@ class Verdict(msgspec.Struct, frozen=True):
     answered_at: float | None = None
 
 
+class Discard(msgspec.Struct, frozen=True):
+    """A dead letter that a person gives up, and why, in that person's words."""
+
+    number: int
+    because: str
+
+
+class Dead(NamedTuple):
+    """A dead letter that is not mirrored."""
+
+    number: int
+    delivery: Delivery
+    reason: str
+    detail: str
+
+
 class Told(NamedTuple):
     """What the sender of a delivery was told, and when (seconds since the epoch)."""
 
@@ -161,6 +184,7 @@ class Journal:
 
     Settlements are written and the flights named by `landed` deleted, and `flights` are recorded as
     about to be sent. `answers` are what senders of deliveries were told, which may have been noted before.
+    `discards` make dead letters dropped ones.
     """
 
     settlements: tuple[Settlement, ...] = ()
@@ -168,11 +192,16 @@ class Journal:
     flights: tuple[Flight, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     answers: tuple[Told, ...] = ()
+    discards: tuple[Discard, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Journalled:
-    """The answer to a journal: the flights with their ids, and the deliveries that came to their end."""
+    """The answer to a journal: the flights with their ids, and the deliveries that came to their end.
+
+    `discarded` are the dead letters that were given up; what was none is left out.
+    """
 
     flights: tuple[Flight, ...]
     done: tuple[Done, ...]
+    discarded: tuple[int, ...] = ()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from relay.config import Ack, Dedupe, Kafka, Listen, Log, Security, Spool, Stop, Topics, load
+from relay.config import Ack, DeadLetters, Dedupe, Kafka, Listen, Log, Security, Spool, Stop, Topics, load
 from relay.config.entry import AdminEntry, EnvelopeEntry, Outline, RouteEntry, SourceEntry
 from relay.core.model import Envelope, Signs
 from tests.config.small import KEY
@@ -32,6 +32,7 @@ def test_manual_has_every_default() -> None:
         log=Log(),
         dedupe=Dedupe(),
         spool=Spool(),
+        dead_letters=DeadLetters(),
     )
     assert (config.admin.host, config.admin.port, config.admin.token) == ("127.0.0.1", 9090, None)
     (source,) = config.sources
@@ -43,7 +44,7 @@ def test_manual_has_every_key() -> None:
     manual = yaml.safe_load(MANUAL.read_text())
     assert set(manual) == keys_of(Outline)
     sections = {"listen": Listen, "admin": AdminEntry, "kafka": Kafka, "envelope": EnvelopeEntry, "ack": Ack}
-    sections |= {"stop": Stop, "log": Log, "dedupe": Dedupe, "spool": Spool}
+    sections |= {"stop": Stop, "log": Log, "dedupe": Dedupe, "spool": Spool, "dead_letters": DeadLetters}
     for section, kind in sections.items():
         assert set(manual[section]) == keys_of(kind), section
     assert set(manual["kafka"]["security"]) == keys_of(Security)

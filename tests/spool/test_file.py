@@ -38,7 +38,7 @@ def test_a_second_process_is_refused(path: Path) -> None:
         )
     assert second.returncode == 1
     assert second.stderr.endswith(
-        f"Unavailable: {path} is in use by another relay (it holds {path}.lock); give each relay a spool of its own\n"
+        f"InUse: {path} is in use by another relay (it holds {path}.lock); give each relay a spool of its own\n"
     )
     Lock(path).close()
 

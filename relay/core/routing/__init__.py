@@ -16,6 +16,17 @@ read, so that an event meets no rule that could still be wrong.
 from relay.core.routing.fault import RuleError
 from relay.core.routing.index import Index
 from relay.core.routing.rule import compile_route, unreachable
-from relay.core.routing.search import Routed, Unrouted, route
+from relay.core.routing.search import Routed, Unrouted, default_key_of, route
+from relay.core.routing.template import legal_topic
 
-__all__ = ["Index", "Routed", "RuleError", "Unrouted", "compile_route", "route", "unreachable"]
+__all__ = [
+    "Index",
+    "Routed",
+    "RuleError",
+    "Unrouted",
+    "compile_route",
+    "default_key_of",
+    "legal_topic",
+    "route",
+    "unreachable",
+]

@@ -70,6 +70,11 @@ def key_of(event: Event, rule: Route) -> str:
     return (rule.key or _DEFAULT_KEY).fill(event) or f"{event.source}/{event.type}"
 
 
+def default_key_of(event: Event) -> str:
+    """Give the key of a record that no rule gives; never empty."""
+    return _DEFAULT_KEY.fill(event) or f"{event.source}/{event.type}"
+
+
 def _matches(event: Event, rule: Route) -> bool:
     for path, predicate in rule.match:  # noqa: SIM110 - a generator costs more than the test itself
         if not predicate(value_at(event, path)):

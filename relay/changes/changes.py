@@ -1,0 +1,119 @@
+"""Changes: replays and discards, done."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+from msgspec.structs import replace
+
+from relay.changes.asked import Discarding, mark_of
+from relay.changes.plan import plans
+from relay.core.errors import Unavailable
+from relay.core.model import Withdrawal
+from relay.spool import Discard, Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from relay.changes.asked import Asked, Change
+    from relay.changes.plan import Plan
+    from relay.core.model import Delivery, Processed
+    from relay.core.pipeline import Pipeline
+    from relay.metrics import Metrics
+    from relay.spool import Appended, Spool
+
+log = structlog.get_logger()
+
+
+class Changes:
+    """Replays and discards deliveries. What is told as done is on disk; every method raises `Unavailable`."""
+
+    def __init__(
+        self,
+        path: Path,
+        pipeline: Pipeline,
+        spool: Spool,
+        take_in: Callable[[int, Delivery, Processed], None],
+        metrics: Metrics,
+    ) -> None:
+        """Change the spool at `path`, by the rules of `pipeline`; `take_in` hears of each replay, in order.
+
+        Once `closed`, nothing is changed any more.
+        """
+        self._path = path
+        self._pipeline = pipeline
+        self._spool = spool
+        self._take_in = take_in
+        self._metrics = metrics
+        self.closed = False
+
+    async def make(self, asked: Asked) -> Sequence[Change]:
+        """Do what is asked for, in the order in which the deliveries are named, and say what was done.
+
+        A replay is a new entry at the end of all. A discarded dead letter counts as dropped from then on, and keeps
+        its reason.
+        """
+        if self.closed:
+            raise Unavailable("the relay is stopping")
+        self._check_spool(asked)
+        looked_at = await asyncio.to_thread(lambda: plans(asked, self._path, self._pipeline))
+        if asked.dry_run:
+            return [plan.change for plan in looked_at]
+        if isinstance(asked, Discarding):
+            return await self._discard(looked_at, asked.because)
+        return await asyncio.gather(*map(self._append, looked_at))
+
+    def _check_spool(self, asked: Asked) -> None:
+        try:
+            mark = mark_of(self._path)
+        except OSError as error:
+            msg = f"the spool {self._path} cannot be read: {error.strerror}"
+            raise Unavailable(msg) from error
+        if asked.spool not in {None, mark}:
+            raise Unavailable(f"the relay that answers has another spool, {self._path}")
+
+    async def _discard(self, looked_at: Sequence[Plan], because: str) -> list[Change]:
+        """Give dead letters up, in one commit."""
+        wanted = tuple(Discard(plan.change.delivery, because) for plan in looked_at if not plan.change.refused)
+        done = {*(await self._spool.write(Journal(discards=wanted))).discarded} if wanted else set()
+        changes = []
+        for change, source in ((plan.change, plan.source) for plan in looked_at):
+            if change.delivery in done and source:
+                self._metrics.withdrawn(source, Withdrawal.DISCARDED)
+                log.info("delivery.discarded", source=source, delivery=change.delivery, because=because)
+            elif not change.refused:
+                changes.append(replace(change, refused="it is no dead letter any more"))
+                continue
+            changes.append(change)
+        return changes
+
+    async def _append(self, plan: Plan) -> Change:
+        change, entry, processed = plan.change, plan.entry, plan.processed
+        if entry is None or processed is None or plan.source is None:
+            return change
+        source = plan.source
+
+        def on_disk(appended: Appended) -> None:
+            self._metrics.replayed(source)
+            if change.reason:
+                self._metrics.withdrawn(source, Withdrawal.REPLAYED)
+            log.info(
+                "delivery.replayed",
+                source=source,
+                delivery=appended.number,
+                replay_of=change.delivery,
+                id=entry.event_id,
+                topics=change.topics,
+            )
+            self._take_in(appended.number, entry.delivery, processed)
+
+        try:
+            appended = await self._spool.append(entry, on_disk)
+        except Unavailable as error:
+            return replace(change, refused=str(error))
+        if appended.duplicate:
+            return replace(change, refused=f"it was replayed already, as delivery {appended.number}")
+        return replace(change, replay=appended.number)

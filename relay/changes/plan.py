@@ -1,0 +1,131 @@
+"""Plan: what a change would do, found by looking alone."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from relay.changes.asked import Change, Discarding
+from relay.core.errors import Undeliverable
+from relay.core.model import Replay, Status, Withdrawal
+from relay.core.routing import legal_topic
+from relay.spool import Browser, Entry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from relay.changes.asked import Asked, Replaying
+    from relay.core.model import Delivery, Processed
+    from relay.core.pipeline import Pipeline
+    from relay.spool import Kept
+
+GONE = "it is not kept: it was never accepted, or has left the spool"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would be done to one delivery; a replay has the entry to append, and the records to publish.
+
+    `source` is that of the delivery, None when it is not kept.
+    """
+
+    change: Change
+    source: str | None = None
+    entry: Entry | None = None
+    processed: Processed | None = None
+
+    @classmethod
+    def replay(cls, number: int, asked: Replaying, browser: Browser, pipeline: Pipeline) -> Plan:
+        """Look at a delivery that is to be replayed, by the rules of `pipeline`. Raises `Unavailable`."""
+        kept = browser.find(number)
+        if kept is None:
+            return cls(Change(number, refused=GONE))
+        listed = kept.listed
+        reason = listed.reason if listed.status is Status.DEAD else None
+        refused = _hindrance(kept, asked)
+        processed = None if refused else _by_rules(kept, asked.topic, pipeline)
+        if isinstance(processed, str):
+            refused, processed = processed, None
+        if processed is None:
+            return cls(Change(number, reason, refused=refused), listed.source)
+        topics = tuple(record.topic for record in processed.records)
+        entry = _entry(kept.delivery, processed, Replay(number, asked.topic), again=asked.again)
+        return cls(Change(number, reason, topics), listed.source, entry, processed)
+
+    @classmethod
+    def discard(cls, number: int, browser: Browser) -> Plan:
+        """Look at a delivery that is to be given up. Raises `Unavailable`."""
+        kept = browser.find(number)
+        if kept is None:
+            return cls(Change(number, refused=GONE))
+        listed = kept.listed
+        if listed.status is not Status.DEAD:
+            what = f"it is {listed.withdrawn or listed.status}: only dead letters are discarded"
+            return cls(Change(number, refused=what), listed.source)
+        return cls(Change(number, listed.reason), listed.source)
+
+
+def plans(asked: Asked, spool: Path, pipeline: Pipeline) -> list[Plan]:
+    """Look at all deliveries that are asked for, each once, in the order in which they are named; changes nothing.
+
+    Raises `Unavailable`.
+    """
+    numbers = dict.fromkeys(asked.deliveries)
+    with Browser(spool) as browser:
+        if isinstance(asked, Discarding):
+            return [Plan.discard(number, browser) for number in numbers]
+        return [Plan.replay(number, asked, browser, pipeline) for number in numbers]
+
+
+def _hindrance(kept: Kept, asked: Replaying) -> str | None:
+    """Say why a delivery is not to be replayed, whatever the rules make of it; None when nothing hinders."""
+    listed = kept.listed
+    if listed.mirror_of:
+        return f"it mirrors the dead letter {listed.mirror_of}: replay that"
+    if listed.status is Status.PENDING:
+        return "it is pending: on its way already"
+    if asked.topic is not None and not legal_topic(asked.topic):
+        return f"{asked.topic!r} is no legal topic name"
+    replayed = kept.replays or listed.withdrawn is Withdrawal.REPLAYED
+    if replayed and not asked.again:
+        which = f", as delivery {kept.replays[-1]}" if kept.replays else ""
+        return f"it was replayed already{which}; only with --again is that done twice"
+    return None
+
+
+def _by_rules(kept: Kept, topic: str | None, pipeline: Pipeline) -> Processed | str:
+    """Give the records that a replay publishes, or say why there are none.
+
+    What of a dead letter is in Kafka already is left out, unless a topic is given.
+    """
+    listed = kept.listed
+    if listed.source not in pipeline.sources:
+        return f"its source {listed.source} is not configured"
+    try:
+        processed = pipeline.copy(kept.delivery, Replay(listed.number, topic))
+    except Undeliverable as fate:
+        return f"it would be dead again, {fate.reason}: {fate.detail}"
+    if not processed.records:
+        return f"the rule {processed.dropped_by} drops it"
+    partly = listed.status is Status.DEAD and topic is None
+    there = {record.topic for record in kept.records if partly and not record.reason}
+    records = tuple(record for record in processed.records if record.topic not in there)
+    return replace(processed, records=records) if records else "all that the rules give is in Kafka already"
+
+
+def _entry(delivery: Delivery, processed: Processed, replay: Replay, *, again: bool) -> Entry:
+    """Give the entry of a replay, which came in now: its age is not that of what it repeats."""
+    return Entry(
+        delivery=replace(delivery, received_at=time.time()),
+        event_id=processed.event.id,
+        type=processed.event.type,
+        dedupe_id=processed.dedupe_id,
+        fingerprint=processed.fingerprint,
+        status=Status.PENDING,
+        topics=tuple(record.topic for record in processed.records),
+        copy=replay,
+        again=again,
+    )

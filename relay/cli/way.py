@@ -1,0 +1,106 @@
+"""The way to a change: through the relay that runs, or into the spool at rest."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+from msgspec.structs import replace
+
+from relay import logs
+from relay.app import at_rest
+from relay.changes import AT_ONCE, DISCARD, REPLAY, Change, Replaying, mark_of, plans
+from relay.cli.exits import NO, UNEXPECTED, fail
+from relay.cli.options import load_config
+from relay.cli.today import pipeline_of
+from relay.core.errors import Unavailable
+from relay.health import address_of
+from relay.spool import InUse, in_use
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from relay.changes import Asked
+    from relay.config import Config
+
+TIMEOUT = 60.0  # seconds for each step of an exchange; a piece is one commit
+MAX_ANSWER = 4 << 20
+
+_changes = msgspec.json.Decoder(list[Change])
+
+
+class Way:
+    """Asks for changes, piece by piece, with a bar when there are many pieces.
+
+    A relay that runs has the spool's lock: then it does the work, by the rules that it was started with. Else it is
+    done here, by those of the file. Ends with a sentence when neither can be.
+    """
+
+    def __init__(self, path: Path, config: Config) -> None:
+        """Change the spool that `config`, read from `path`, names."""
+        self._path = path
+        self._config = config
+        self._spool = config.spool.path
+
+    def look(self, asked: Asked) -> Iterator[Change]:
+        """Say what would be done, and do nothing. A spool at rest is only read."""
+        dry = replace(asked, dry_run=True)
+        if in_use(self._spool):
+            yield from self._ask_relay(dry)
+            return
+        pipeline = pipeline_of(self._config)
+        for piece in _pieces(dry, "looking"):
+            try:
+                yield from [plan.change for plan in plans(piece, self._spool, pipeline)]
+            except Unavailable as error:
+                fail(str(error), UNEXPECTED)
+
+    def make(self, asked: Asked) -> list[Change]:
+        """Do it, and say what was done."""
+        logs.configure("warning", self._config.log.format, sys.stderr.buffer, os.environ)
+        try:
+            return asyncio.run(self._make_here(asked))
+        except InUse:
+            return list(self._ask_relay(asked))
+        except Unavailable as error:
+            fail(str(error), UNEXPECTED)
+
+    async def _make_here(self, asked: Asked) -> list[Change]:
+        async with at_rest(self._config) as changes:
+            return [change for piece in _pieces(asked, "doing") for change in await changes.make(piece)]
+
+    def _ask_relay(self, asked: Asked) -> Iterator[Change]:
+        admin = self._config.admin
+        # The token is read only where it is needed: the file may name secrets that are not for this user.
+        token = load_config(self._path).admin.token if admin.token else None
+        headers = {"Content-Type": "application/json"}
+        headers |= {"Authorization": f"Bearer {token.reveal()}"} if token else {}
+        connection = http.client.HTTPConnection(address_of(admin.host), admin.port, timeout=TIMEOUT)
+        page = REPLAY if isinstance(asked, Replaying) else DISCARD
+        for piece in _pieces(replace(asked, spool=mark_of(self._spool)), "asking the relay"):
+            try:
+                connection.request("POST", page, msgspec.json.encode(piece), headers)
+                answer = connection.getresponse()
+                body = answer.read(MAX_ANSWER)
+            except (OSError, ValueError, http.client.HTTPException) as error:
+                connection.close()
+                where = f"{address_of(admin.host)} port {admin.port}"
+                fail(f"a relay runs on {self._spool}, and does not answer at {where}: {error!r}", NO)
+            if answer.status != http.client.OK:
+                fail(f"the relay says: {body.decode(errors='replace').strip()}", NO)
+            yield from _changes.decode(body)
+
+
+def _pieces(asked: Asked, label: str) -> Iterator[Asked]:
+    """Cut what is asked for into pieces that may be asked for at once."""
+    numbers = asked.deliveries
+    starts: Iterable[int] = range(0, len(numbers), AT_ONCE)
+    with click.progressbar(starts, label=label, file=sys.stderr, hidden=len(numbers) <= AT_ONCE) as bar:
+        for start in bar:
+            yield replace(asked, deliveries=numbers[start : start + AT_ONCE])
