@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 
     from relay.metrics import Metrics
 
-VERSION_2 = "DROP TABLE totals; PRAGMA user_version = 2"
+COPIED = ("replay_of", "target", "withdrawn", "because", "mirror_of", "mirrored")
+VERSION_2 = (
+    "DROP TABLE totals; DROP INDEX unmirrored; DROP INDEX replays;"
+    + "".join(f"ALTER TABLE deliveries DROP COLUMN {name};" for name in COPIED)
+    + "PRAGMA user_version = 2"
+)
 
 
 def test_each_delivery_counts_once_by_its_end(path: Path) -> None:
