@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import apsw
 
 from relay.core.errors import Unavailable
-from relay.spool.recent import HASH_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,8 +17,6 @@ SCHEMA_VERSION = 2
 APPLICATION_ID = 0x52454C59  # "RELY"
 PAGE_SIZE = 4096
 BUSY_MS = 5000
-HASH = f"substr(hex(digest) || hex(zeroblob({HASH_BYTES})), 1, {2 * HASH_BYTES})"
-HASHES = 1_000_000  # so many at a time
 CACHE_KIB = 4_096
 
 # SQLite takes a partial index only when its condition stands in the query word for word.
@@ -139,16 +136,6 @@ def rows(connection: apsw.Connection, query: str, bindings: tuple[apsw.SQLiteVal
 def count(connection: apsw.Connection, query: str) -> int:
     """Run a query that gives one number."""
     return int(rows(connection, query)[0][0])
-
-
-def hashes(connection: apsw.Connection, after: int, until: int) -> bytes:
-    """Read the hashes of the ids numbered in (`after`, `until`], in order, one behind the other.
-
-    Many in one value, as making a row of each takes seconds for a million.
-    """
-    query = f"SELECT coalesce(group_concat({HASH}, '' ORDER BY number), '') FROM ids WHERE number > ? AND number <= ?"  # noqa: S608 - constant
-    pieces = [(first, first + HASHES) for first in range(max(0, after), until, HASHES)]
-    return b"".join(bytes.fromhex(rows(connection, query, piece)[0][0]) for piece in pieces)
 
 
 def _version(connection: apsw.Connection, path: Path) -> int | None:

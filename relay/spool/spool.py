@@ -7,7 +7,6 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import apsw
 import structlog
 
 from relay.core.errors import Unavailable
@@ -15,8 +14,8 @@ from relay.spool.file import Lock
 from relay.spool.group import Group
 from relay.spool.keeper import Keeper
 from relay.spool.reader import Reader
-from relay.spool.store import Store
 from relay.spool.thread import Thread
+from relay.spool.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from relay.metrics import Metrics
+    from relay.spool.store import Store
     from relay.spool.values import Appended, Entry, Fact, Flight, Journal, Journalled, Stored, Told, Usage
 
 log = structlog.get_logger()
@@ -47,7 +47,7 @@ class Spool:
         self._metrics = metrics
         self._waiting = Group()
         self._committing: asyncio.Task[None] | None = None
-        self._writer = Thread("spool-writer")
+        self._writing = Thread("spool-writer")
         self._reading = Thread("spool-reader")
         self._keeper = Keeper(path)
         # Seconds since the epoch: when the oldest id remembered was accepted, and the oldest pending one came in.
@@ -58,10 +58,12 @@ class Spool:
         self.fault: str | None = None
 
     async def __aenter__(self) -> Self:
-        """Take the lock, open the file and read the ids remembered. Raises `Unavailable`."""
+        """Take the lock and open the file; the ids remembered are read meanwhile. Raises `Unavailable`."""
         self._lock = Lock(self._path)
         try:
-            self._store = await self._writer.do(self._open_store)
+            self._writer = await self._writing.do(
+                lambda: Writer(self._path, max_size=self._max_size, remembered=self._remembered)
+            )
             self._reader = await self._reading.do(lambda: Reader(self._path))
             await self._keeper.open()
         except BaseException:
@@ -78,10 +80,14 @@ class Spool:
             await asyncio.wait([self._committing])
         await self._reading.do(self._reader.close)
         await self._keeper.close()
-        await self._writer.do(lambda: self._store.close())  # noqa: PLW0108 - by then it may be another
-        for thread in (self._writer, self._reading):
+        await self._writing.do(self._writer.close)
+        for thread in (self._writing, self._reading):
             thread.close()
         self._lock.close()
+
+    @property
+    def _store(self) -> Store:
+        return self._writer.store  # another one after a failure
 
     @property
     def pending(self) -> int:
@@ -101,7 +107,7 @@ class Spool:
     @property
     def horizon(self) -> tuple[int, int | None]:
         """How many ids are remembered, and the oldest delivery number among them."""
-        return self._store.horizon
+        return self._store.memory.horizon
 
     async def append(self, entry: Entry, on_disk: Callable[[Appended], None]) -> Appended:
         """Store a delivery, unless it repeats one; on disk when this returns.
@@ -140,15 +146,6 @@ class Spool:
         """Read all flights, in the order in which they were journalled."""
         return await self._reading.do(self._reader.flights)
 
-    def _open_store(self) -> Store:
-        try:
-            store = Store(self._path, max_size=self._max_size, remembered=self._remembered)
-            self.horizon_since = store.read_horizon_since()
-        except (apsw.Error, OSError) as error:
-            msg = f"the spool {self._path} cannot be opened: {error}"
-            raise Unavailable(msg) from error
-        return store
-
     def _wake(self) -> None:
         if self._committing is None:
             self._committing = asyncio.create_task(self._commit_all())
@@ -181,65 +178,55 @@ class Spool:
         self, entries: list[Entry], journals: list[Journal]
     ) -> tuple[list[Appended | Unavailable], list[Journalled]]:
         """Write in one commit: here what is done in memory, in the writer's thread what may wait for the disk."""
-        if self._writer.jobs or not self._store.is_warm(entries, journals) or not self._store.begin():
-            return await self._writer.do(lambda: self._write_all(entries, journals))
+        if self._writing.jobs or not self._store.is_warm(entries, journals) or not self._store.begin():
+            return await self._writing.do(lambda: self._writer.commit(entries, journals))
         answers = self._store.prepare(entries, journals, time.time())
-        await self._writer.do(self._store.finish)
+        await self._writing.do(self._store.finish)
         return answers
-
-    def _write_all(
-        self, entries: list[Entry], journals: list[Journal]
-    ) -> tuple[list[Appended | Unavailable], list[Journalled]]:
-        if not self._store.sound:
-            self._reopen()
-        return self._store.commit(entries, journals, time.time())
 
     async def _bound_log(self) -> None:
         if await self._keeper.overrun(self._store.log_frames):
             try:
-                await self._writer.do(lambda: self._store.bound_log())  # noqa: PLW0108 - by then it may be another
+                await self._writing.do(lambda: self._store.bound_log())  # noqa: PLW0108 - by then it may be another
             except Exception as error:  # noqa: BLE001 - what waits behind it must be committed all the same
                 self._fail(error)
 
     async def _tend(self) -> None:
         """Sweep from time to time, and while the disk refuses to write, ask it again."""
         tended_at = time.monotonic()
+        await self._recall()
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._refused.wait(), PROBE_INTERVAL)
             self._refused.clear()
             try:
                 if self.fault:
-                    await self._writer.do(self._reopen)
+                    await self._writing.do(self._writer.reopen)
                     self.fault = None
                     log.info("spool.opened", path=str(self._path), pending=self.pending, bytes=self.usage.used)
                 elif (self.usage.short and self._sweepable) or time.monotonic() - tended_at > SWEEP_INTERVAL:
                     tended_at = time.monotonic()
                     await self._sweep()
-                    self.horizon_since = await self._writer.do(self._store.read_horizon_since)
+                    await self._recall()
                 if self._waiting:
                     self._wake()
                 self.pending_since = await self._reading.do(self._reader.pending_since)
             except Exception as error:  # noqa: BLE001 - tending never ends, or the disk would be asked no more
                 self._fail(error)
 
+    async def _recall(self) -> None:
+        """Read the ids remembered, which the first commit would otherwise do, and how far back they go."""
+        try:
+            self.horizon_since = await self._writing.do(lambda: self._store.recall())  # noqa: PLW0108 - as above
+        except Exception as error:  # noqa: BLE001 - as above
+            self._fail(error)
+
     async def _sweep(self) -> None:
         self._sweepable, total = False, 0
-        while gone := await self._writer.do(lambda: self._store.sweep(time.time() - self._retention)):
+        while gone := await self._writing.do(lambda: self._store.sweep(time.time() - self._retention)):
             total += gone
         if total:
             log.info("spool.swept", deliveries=total, bytes=self.usage.used)
-
-    def _reopen(self) -> None:
-        """Open the file anew, as of the last commit that succeeded: failed pages are never tried again."""
-        number, flight = self._store.last_number, self._store.last_flight
-        self._store.close()
-        store = self._open_store()
-        store.take_back(number, flight)
-        store.close()
-        store = self._open_store()
-        store.last_flight = flight  # a lane may still name an older one as landed, so none of them is given again
-        self._store = store
 
     def _fail(self, error: Exception) -> Unavailable:
         """Note that the disk, or we, failed; give the fate of what was to be written."""

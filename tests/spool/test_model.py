@@ -145,7 +145,9 @@ class SpoolMachine(RuleBasedStateMachine):
         metrics = Metrics(sources=("contoso",), types=(), dropping=(), topics=(), version="1")
         path = self.disk.folder / "spool.db"
         spool = spool_at(path, metrics, max_size=MIB, retention=RETENTION, remembered=REMEMBERED)
-        return self.run(spool.__aenter__())
+        self.run(spool.__aenter__())
+        self.run(spool._recall())
+        return spool
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run something in the event loop of this spool."""
