@@ -86,7 +86,9 @@ COMMIT_OPERATIONS = Declared(
     "relay_commit_operations", "histogram", (), "Appends, flights and settlements that shared one commit.", OPERATIONS
 )
 SPOOL_BYTES = Declared("relay_spool_bytes", "gauge", (), "Bytes of the spool in use.")
-SPOOL_MAX_BYTES = Declared("relay_spool_max_bytes", "gauge", (), "Bytes the spool may use (spool.max_size).")
+SPOOL_MAX_BYTES = Declared(
+    "relay_spool_max_bytes", "gauge", (), "Bytes the spool may use: spool.max_size, or less while the disk is full."
+)
 SPOOL_DEAD_BYTES = Declared("relay_spool_dead_bytes", "gauge", (), "Bytes held by dead letters; they have a quota.")
 DEDUPE_IDS = Declared("relay_dedupe_ids", "gauge", (), "Ids among which a duplicate is recognised.")
 DEDUPE_HORIZON = Declared(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ APPLICATION_ID = 0x52454C59  # "RELY"
 PAGE_SIZE = 4096
 BUSY_MS = 5000
 CACHE_KIB = 4_096
+CHUNK = 1 << 20  # the file grows by so many bytes at a time
 
 # SQLite takes a partial index only when its condition stands in the query word for word.
 KEPT = "status IN ('pending', 'dead')"
@@ -105,6 +107,7 @@ def connect_writer(path: Path) -> apsw.Connection:
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "full")
     connection.wal_autocheckpoint(0)
+    _grow_by_chunks(connection)
     # What a transaction touches stays in memory until it commits: only COMMIT may wait for the disk.
     connection.pragma("cache_spill", "off")
     connection.pragma("cache_size", -CACHE_KIB)
@@ -125,7 +128,14 @@ def connect_keeper(path: Path) -> apsw.Connection:
     connection = apsw.Connection(str(path))
     connection.set_busy_timeout(0)
     connection.pragma("synchronous", "full")
+    _grow_by_chunks(connection)  # or a checkpoint would cut off what was allotted
     return connection
+
+
+def allot(connection: apsw.Connection, size: int) -> None:
+    """Have the disk allot at least `size` bytes to the file, of which the rest stays unused. Raises `apsw.Error`."""
+    hint = ctypes.c_int64(size)
+    connection.file_control("main", apsw.SQLITE_FCNTL_SIZE_HINT, ctypes.addressof(hint))
 
 
 def rows(connection: apsw.Connection, query: str, bindings: tuple[apsw.SQLiteValue, ...] = ()) -> list[tuple[Any, ...]]:
@@ -136,6 +146,11 @@ def rows(connection: apsw.Connection, query: str, bindings: tuple[apsw.SQLiteVal
 def count(connection: apsw.Connection, query: str) -> int:
     """Run a query that gives one number."""
     return int(rows(connection, query)[0][0])
+
+
+def _grow_by_chunks(connection: apsw.Connection) -> None:
+    chunk = ctypes.c_int(CHUNK)
+    connection.file_control("main", apsw.SQLITE_FCNTL_CHUNK_SIZE, ctypes.addressof(chunk))
 
 
 def _version(connection: apsw.Connection, path: Path) -> int | None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import apsw
+
 from relay.core.model import Status
 from relay.spool.draft import SIZE
-from relay.spool.file import DEAD, PAGE_SIZE, PENDING, count, rows
+from relay.spool.file import CHUNK, DEAD, PAGE_SIZE, PENDING, allot, count, rows
 from relay.spool.values import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    import apsw
 
     from relay.spool.values import Done
 
@@ -34,16 +34,34 @@ class Room:
         ((self.pending, self._owed),) = rows(connection, query)
         self._dead = count(connection, f"SELECT coalesce(sum({SIZE}), 0) FROM deliveries WHERE {DEAD}")  # noqa: S608 - constant
         self._used = self.measure()
+        self._allotted = 0
+        self.limit: int | None = None
 
     @property
     def usage(self) -> Usage:
-        """How full the file was after the last commit."""
-        return Usage(self._used + self._owed, self._max_size, self._reserve, self._dead, self._max_size // 4)
+        """How full the file was after the last commit, and what it may hold: `limit`, when that is less."""
+        size = self._max_size if self.limit is None else min(self._max_size, self.limit)
+        return Usage(self._used + self._owed, size, self._reserve, self._dead, self._max_size // 4)
 
     def measure(self) -> int:
         """Measure the bytes in use, those of the transaction under way included."""
         used = self._connection.pragma("page_count") - self._connection.pragma("freelist_count")
         return int(used * PAGE_SIZE)
+
+    def allot(self) -> None:
+        """Have the disk allot what the database will take once its log is folded into it. Raises `apsw.FullError`.
+
+        Without, a log that cannot be folded any more could neither grow nor begin anew on a full disk, and
+        what is pending could not drain.
+        """
+        size = self._connection.pragma("page_count") * PAGE_SIZE
+        if size <= self._allotted:
+            return
+        try:
+            allot(self._connection, size)
+        except apsw.Error as error:
+            raise apsw.FullError(f"no room to grow to {size} bytes") from error
+        self._allotted = -(-size // CHUNK) * CHUNK
 
     def buried(self, done: Iterable[Done]) -> int:
         """Measure the bytes that become those of dead letters with these ends."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
-from relay.core.errors import Unavailable
+from relay.core.errors import Cause, Unavailable
 from relay.spool.file import Lock
 from relay.spool.group import Group
 from relay.spool.keeper import Keeper
@@ -40,10 +41,13 @@ class Spool:
     a stalled one stalls neither refusals nor health. Every method that touches the disk raises `Unavailable`.
     """
 
-    def __init__(self, path: Path, *, max_size: int, retention: float, remembered: int, metrics: Metrics) -> None:
+    def __init__(  # noqa: PLR0913 - its settings, by keyword
+        self, path: Path, *, max_size: int, retention: float, remembered: int, metrics: Metrics, ballast: int = 0
+    ) -> None:
         """Name the file; `open` opens it. Sizes in bytes, `retention` in seconds, `remembered` in ids."""
         self._path = path
-        self._max_size, self._retention, self._remembered = max_size, retention, remembered
+        self._retention = retention
+        self._open_writer = partial(Writer, path, max_size=max_size, remembered=remembered, ballast=ballast)
         self._metrics = metrics
         self._waiting = Group()
         self._committing: asyncio.Task[None] | None = None
@@ -61,9 +65,7 @@ class Spool:
         """Take the lock and open the file; the ids remembered are read meanwhile. Raises `Unavailable`."""
         self._lock = Lock(self._path)
         try:
-            self._writer = await self._writing.do(
-                lambda: Writer(self._path, max_size=self._max_size, remembered=self._remembered)
-            )
+            self._writer = await self._writing.do(self._open_writer)
             self._reader = await self._reading.do(lambda: Reader(self._path))
             await self._keeper.open()
         except BaseException:
@@ -103,6 +105,11 @@ class Spool:
     def usage(self) -> Usage:
         """How full the file was after the last commit."""
         return self._store.usage
+
+    @property
+    def squeezed(self) -> bool:
+        """Tell whether others have filled the disk, so that only what the spool's file has already is used."""
+        return self._writer.squeezed
 
     @property
     def horizon(self) -> tuple[int, int | None]:
@@ -180,8 +187,13 @@ class Spool:
         """Write in one commit: here what is done in memory, in the writer's thread what may wait for the disk."""
         if self._writing.jobs or not self._store.is_warm(entries, journals) or not self._store.begin():
             return await self._writing.do(lambda: self._writer.commit(entries, journals))
-        answers = self._store.prepare(entries, journals, time.time())
-        await self._writing.do(self._store.finish)
+        try:
+            answers = self._store.prepare(entries, journals, time.time())
+            await self._writing.do(self._store.finish)
+        except Unavailable as error:
+            if error.cause is not Cause.SPOOL_FULL:
+                raise
+            return await self._writing.do(lambda: self._writer.commit(entries, journals))
         return answers
 
     async def _bound_log(self) -> None:
@@ -204,7 +216,9 @@ class Spool:
                     await self._writing.do(self._writer.reopen)
                     self.fault = None
                     log.info("spool.opened", path=str(self._path), pending=self.pending, bytes=self.usage.used)
-                elif (self.usage.short and self._sweepable) or time.monotonic() - tended_at > SWEEP_INTERVAL:
+                elif self.squeezed:
+                    await self._writing.do(self._writer.ease)
+                if (self.usage.short and self._sweepable) or time.monotonic() - tended_at > SWEEP_INTERVAL:
                     tended_at = time.monotonic()
                     await self._sweep()
                     await self._recall()

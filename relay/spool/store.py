@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import apsw
 
-from relay.core.errors import Unavailable
+from relay.core.errors import Cause, Unavailable
 from relay.spool.draft import Draft
 from relay.spool.file import BUSY_MS, SCHEMA_VERSION, connect_writer, count
 from relay.spool.identity import digest_of
@@ -59,6 +59,10 @@ class Store:
     def usage(self) -> Usage:
         """How full the file was after the last commit."""
         return self._room.usage
+
+    def bound(self, limit: int | None) -> None:
+        """Take deliveries only up to so many bytes, where that is less than the file's own bound; None: up to that."""
+        self._room.limit = limit
 
     def recall(self) -> float | None:
         """Read the ids remembered, unless they were; give when the oldest was accepted. Raises `Unavailable`."""
@@ -126,6 +130,8 @@ class Store:
         draft, ledger, finished, buried, used = self._open
         with self._all_or_nothing():
             self.memory.forget(self.last_number)
+            if draft.ids:
+                self._room.allot()
             self._connection.execute("COMMIT")
         self._open = None
         recent = self.memory.recall()
@@ -194,7 +200,7 @@ class Store:
         except apsw.BusyError:
             return
         except apsw.Error as error:
-            self.sound = False
+            self.sound = isinstance(error, apsw.FullError)
             msg = f"the spool could not be written: {error}"
             raise Unavailable(msg) from error
         finally:
@@ -216,7 +222,9 @@ class Store:
             if not isinstance(error, apsw.Error):
                 raise
             msg = f"the spool could not be written: {error}"
-            raise Unavailable(msg) from error
+            full = isinstance(error, apsw.FullError)
+            cause = Cause.SPOOL_FULL if full else Cause.SPOOL_ERROR
+            raise Unavailable(msg, retry_after=5 if full else 1, cause=cause) from error
 
     def _count_log(self, _connection: apsw.Connection, _database: str, frames: int) -> int:
         self.log_frames = frames
