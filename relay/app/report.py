@@ -60,6 +60,7 @@ class Report:
             spool_bytes=usage.used,
             spool_max_bytes=usage.max_size,
             spool_dead_bytes=usage.dead,
+            spool_lost=self._spool.lost,
             dedupe_ids=self._spool.horizon[0],
             dedupe_horizon_seconds=now - since if since else 0.0,
             flights=len(flights),

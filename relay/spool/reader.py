@@ -8,14 +8,17 @@ import apsw
 import msgspec
 from msgspec.structs import replace
 
-from relay.core.errors import Reason, Unavailable
+from relay.core.errors import Reason
 from relay.core.model import Delivery, Placed, Status
+from relay.spool.failure import failure
 from relay.spool.file import PENDING, connect_reader, rows
 from relay.spool.values import Fact, Flight, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from relay.core.errors import Unavailable
 
 PAGE_ROWS = 500
 PAGE_BYTES = 1 << 20
@@ -108,4 +111,4 @@ class Reader:
 
 
 def _unreadable(error: apsw.Error) -> Unavailable:
-    return Unavailable(f"the spool could not be read: {error}")
+    return failure("the spool could not be read", error)

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import apsw
 
-from relay.core.errors import Cause, Unavailable
+from relay.core.errors import Unavailable
 from relay.spool.draft import Draft
+from relay.spool.failure import failure
 from relay.spool.file import BUSY_MS, SCHEMA_VERSION, connect_writer, count
 from relay.spool.identity import digest_of
 from relay.spool.ledger import Ledger
 from relay.spool.memory import Memory
+from relay.spool.place import Place
 from relay.spool.room import Room
 from relay.spool.sweep import Sweep
 
@@ -39,16 +41,17 @@ class Store:
 
         Raises `Unavailable` when it cannot be used.
         """
-        self._connection = connect_writer(path)
-        self._room = Room(self._connection, max_size)
-        self.last_number = count(self._connection, "SELECT coalesce(max(number), 0) FROM ids")
-        self.memory = Memory(self._connection, remembered, self.last_number, recent)
-        self.last_flight = count(self._connection, "SELECT coalesce(max(id), 0) FROM flights")
-        self._sweep = Sweep(self._connection)
+        self.connection = connect_writer(path)
+        self._room = Room(self.connection, max_size)
+        self.last_number = count(self.connection, "SELECT coalesce(max(number), 0) FROM ids")
+        self.memory = Memory(self.connection, remembered, self.last_number, recent)
+        self.last_flight = count(self.connection, "SELECT coalesce(max(id), 0) FROM flights")
+        self._sweep = Sweep(self.connection)
         self._open: tuple[Draft, Ledger, int, int, int] | None = None
         self.log_frames = 0
         self.sound = True  # until a commit fails for another cause than room: then the file must be opened anew
-        self._connection.set_wal_hook(self._count_log)
+        self.connection.set_wal_hook(self._count_log)
+        self.place = Place(path)
 
     @property
     def pending(self) -> int:
@@ -70,7 +73,7 @@ class Store:
             return self.memory.since()
         except apsw.Error as error:
             self.sound = False
-            raise Unavailable(f"the spool could not be read: {error}") from error
+            raise failure("the spool could not be read", error) from error
 
     def commit(
         self, entries: Sequence[Entry], journals: Sequence[Journal], now: float
@@ -94,11 +97,11 @@ class Store:
 
     def begin(self) -> bool:
         """Begin a transaction without waiting; False when another process is writing."""
-        self._connection.set_busy_timeout(0)
+        self.connection.set_busy_timeout(0)
         with suppress(apsw.Error):
-            self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.set_busy_timeout(BUSY_MS)
-        return self._connection.in_transaction
+            self.connection.execute("BEGIN IMMEDIATE")
+        self.connection.set_busy_timeout(BUSY_MS)
+        return self.connection.in_transaction
 
     def prepare(
         self, entries: Sequence[Entry], journals: Sequence[Journal], now: float
@@ -108,11 +111,12 @@ class Store:
         An entry that cannot be taken (full, dead letters' quota) gets `Unavailable` as its answer and
         holds back nothing else. Raises `Unavailable` when nothing was written.
         """
-        ledger = Ledger(self._connection, self.last_flight)
+        ledger = Ledger(self.connection, self.last_flight)
         with self._all_or_nothing():
-            draft = Draft(self._connection, self.memory.recall(), self.last_number + 1, self.usage)
-            if not self._connection.in_transaction:
-                self._connection.execute("BEGIN IMMEDIATE")
+            self.place.check()
+            draft = Draft(self.connection, self.memory.recall(), self.last_number + 1, self.usage)
+            if not self.connection.in_transaction:
+                self.connection.execute("BEGIN IMMEDIATE")
             journalled = [ledger.write(journal, now) for journal in journals]
             appended = [draft.append(entry, now) for entry in entries]
             draft.write()
@@ -132,7 +136,7 @@ class Store:
             self.memory.forget(self.last_number)
             if draft.ids:
                 self._room.allot()
-            self._connection.execute("COMMIT")
+            self.connection.execute("COMMIT")
         self._open = None
         recent = self.memory.recall()
         for number, digest, *_ in draft.ids:
@@ -151,16 +155,16 @@ class Store:
         how many went; raises `Unavailable`.
         """
         try:
-            with self._connection:
+            with self.connection:
                 short = self.usage.short
                 gone = self._sweep.deliveries(older_than, short=short)
                 if short and not gone:
                     gone = self._sweep.ids(self.last_number)
                 used = self._room.measure()
-                oldest = count(self._connection, "SELECT coalesce(min(number), 0) FROM ids")
+                oldest = count(self.connection, "SELECT coalesce(min(number), 0) FROM ids")
         except apsw.Error as error:
-            self._sweep = Sweep(self._connection)  # from the oldest on: what seemed gone is there again
-            raise Unavailable(f"the spool could not be swept: {error}") from error
+            self._sweep = Sweep(self.connection)  # from the oldest on: what seemed gone is there again
+            raise failure("the spool could not be swept", error) from error
         self._room.take(used)
         if self.memory.recent:
             self.memory.recent.forget(oldest)
@@ -179,36 +183,34 @@ class Store:
             )
             raise Unavailable(msg)
         try:
-            with self._connection:
-                self._connection.execute("DELETE FROM flights WHERE id > ?", (last_flight,))
-                self._connection.execute("DELETE FROM deliveries WHERE number > ?", (last_number,))
-                self._connection.execute("DELETE FROM bodies WHERE number > ?", (last_number,))
-                self._connection.execute("DELETE FROM ids WHERE number > ?", (last_number,))
-                self._connection.pragma("user_version", SCHEMA_VERSION)
+            with self.connection:
+                self.connection.execute("DELETE FROM flights WHERE id > ?", (last_flight,))
+                self.connection.execute("DELETE FROM deliveries WHERE number > ?", (last_number,))
+                self.connection.execute("DELETE FROM bodies WHERE number > ?", (last_number,))
+                self.connection.execute("DELETE FROM ids WHERE number > ?", (last_number,))
+                self.connection.pragma("user_version", SCHEMA_VERSION)
         except apsw.Error as error:
-            msg = f"the spool could not be written: {error}"
-            raise Unavailable(msg) from error
+            raise failure("the spool could not be written", error) from error
 
     def bound_log(self) -> None:
         """Fold the write-ahead log into the database when the keeper could not keep up with it.
 
         Leaves it as it is while somebody reads it for longer than a moment. Raises `Unavailable`.
         """
-        self._connection.set_busy_timeout(BOUND_MS)
+        self.connection.set_busy_timeout(BOUND_MS)
         try:
-            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
+            self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
         except apsw.BusyError:
             return
         except apsw.Error as error:
             self.sound = isinstance(error, apsw.FullError)
-            msg = f"the spool could not be written: {error}"
-            raise Unavailable(msg) from error
+            raise failure("the spool could not be written", error) from error
         finally:
-            self._connection.set_busy_timeout(BUSY_MS)
+            self.connection.set_busy_timeout(BUSY_MS)
 
     def close(self) -> None:
         """Close the file; the log is folded into the database."""
-        self._connection.close()
+        self.connection.close()
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
@@ -221,10 +223,7 @@ class Store:
             self.sound = isinstance(error, apsw.FullError | apsw.BusyError)
             if not isinstance(error, apsw.Error):
                 raise
-            msg = f"the spool could not be written: {error}"
-            full = isinstance(error, apsw.FullError)
-            cause = Cause.SPOOL_FULL if full else Cause.SPOOL_ERROR
-            raise Unavailable(msg, retry_after=5 if full else 1, cause=cause) from error
+            raise failure("the spool could not be written", error) from error
 
     def _count_log(self, _connection: apsw.Connection, _database: str, frames: int) -> int:
         self.log_frames = frames
@@ -232,5 +231,5 @@ class Store:
 
     def _roll_back(self) -> None:
         with suppress(apsw.Error):  # what counts is the error before; the file is opened anew after it
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")

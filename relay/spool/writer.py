@@ -11,6 +11,9 @@ import structlog
 
 from relay.core.errors import Cause, Unavailable
 from relay.spool.ballast import Ballast
+from relay.spool.failure import failure
+from relay.spool.file import connect_reader
+from relay.spool.salvage import salvage
 from relay.spool.store import Store
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ class Writer:
         self._path, self._max_size, self._remembered = path, max_size, remembered
         self._ballast = Ballast(path, ballast)
         self._limit: int | None = None
+        self.lost = 0  # deliveries that could not be read from a damaged file, since the start
         self.store = self._open()
         if not self.squeezed and not self._ballast.load():
             self._squeeze()
@@ -76,8 +80,20 @@ class Writer:
         store.last_flight = flight  # a lane may still name an older one as landed, so none of them is given again
         self.store = store
 
-    def ease(self) -> None:
-        """Load the ballast again, and take deliveries as before, once the disk has room."""
+    def renew(self) -> None:
+        """Put a file made of what can be read in the place of a damaged or deleted one. Raises `Unavailable`.
+
+        Every other connection must be closed. What was deleted is still read by the connection that is open.
+        """
+        self._salvage(self.store.connection, self.store.last_number)
+        self.reopen()
+
+    def tend(self) -> None:
+        """Look whether the file is there still, and load the ballast again once the disk has room.
+
+        Raises `Damaged` when it is not.
+        """
+        self.store.place.check()
         if self.squeezed and self._ballast.fits and self._ballast.load():
             self._bound(None)
             log.info("spool.eased", path=str(self._path))
@@ -99,10 +115,29 @@ class Writer:
 
     def _open_store(self, recent: RecentIds | None) -> Store:
         try:
+            try:
+                return Store(self._path, max_size=self._max_size, remembered=self._remembered, recent=recent)
+            except apsw.CorruptError:
+                self._salvage(connect_reader(self._path), 0)
             return Store(self._path, max_size=self._max_size, remembered=self._remembered, recent=recent)
         except (apsw.Error, OSError) as error:
-            msg = f"the spool {self._path} cannot be opened: {error}"
-            raise Unavailable(msg) from error
+            raise failure(f"the spool {self._path} cannot be opened", error) from error
+
+    def _salvage(self, source: apsw.Connection, last_number: int) -> None:
+        log.error("spool.damaged", path=str(self._path))
+        try:
+            salvaged = salvage(self._path, source, last_number)
+        except (apsw.Error, OSError) as error:
+            raise failure(f"the spool {self._path} is damaged, and cannot be made anew", error) from error
+        self.lost += salvaged.lost
+        log.error(
+            "spool.salvaged",
+            path=str(self._path),
+            kept=salvaged.kept,
+            lost=salvaged.lost,
+            damaged=list(salvaged.damaged),
+            aside=str(salvaged.aside) if salvaged.aside else None,
+        )
 
     def _commit_if_room(self, entries: Sequence[Entry], journals: Sequence[Journal]) -> Answers | None:
         if not self.store.sound:
