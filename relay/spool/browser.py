@@ -11,7 +11,7 @@ from relay.core.model import Delivery, Status
 from relay.spool.file import KEPT, rows
 from relay.spool.identity import conflict_digest_of, digest_of
 from relay.spool.kept import Aloft, Kept, Known, Listed, Settled
-from relay.spool.reader import DELIVERY
+from relay.spool.reader import FIELDS
 from relay.spool.view import View
 
 if TYPE_CHECKING:
@@ -147,7 +147,9 @@ def _find(connection: apsw.Connection, number: int) -> Kept | None:
     listed = rows(connection, f"SELECT {LISTED} FROM deliveries WHERE number = ?", (number,))  # noqa: S608 - constant
     if not listed:
         return None
-    (delivery,) = rows(connection, f"SELECT {DELIVERY} WHERE number = ?", (number,))
+    query = f"SELECT {FIELDS}, body IS NULL FROM deliveries LEFT JOIN bodies USING (number) WHERE number = ?"  # noqa: S608 - constant
+    ((_, source, body, *fields, swept),) = rows(connection, query, (number,))
+    delivery = Delivery(source, body or b"", *fields)
     query = 'SELECT topic, partition, "offset", flight, reason, detail FROM records WHERE number = ? ORDER BY topic'
     records = tuple(
         Settled(topic, partition, offset, flight, Reason(reason) if reason else None, detail)
@@ -160,7 +162,8 @@ def _find(connection: apsw.Connection, number: int) -> Kept | None:
         if any(item == number for item, _ in _items.decode(items))
     )
     accepted = rows(connection, "SELECT accepted_at FROM ids WHERE number = ?", (number,))
-    return Kept(_listed(listed[0]), Delivery(*delivery[1:]), accepted[0][0] if accepted else None, records, aloft)
+    accepted_at = accepted[0][0] if accepted else None
+    return Kept(_listed(listed[0]), delivery, bool(swept), accepted_at, records, aloft)
 
 
 def _listed(row: tuple[Any, ...]) -> Listed:

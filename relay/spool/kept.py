@@ -69,10 +69,14 @@ class Aloft:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """All that the spool holds of one delivery. `accepted_at` is None when its id is no longer remembered."""
+    """All that the spool holds of one delivery. `accepted_at` is None when its id is no longer remembered.
+
+    With `body_swept` the body has left to make room, and that of `delivery` is empty.
+    """
 
     listed: Listed
     delivery: Delivery
+    body_swept: bool
     accepted_at: float | None
     records: tuple[Settled, ...]
     aloft: tuple[Aloft, ...]

@@ -148,18 +148,18 @@ class Store:
         )
 
     def sweep(self, older_than: float) -> int:
-        """Make room, 500 at most a call: deliveries settled before `older_than`, or the oldest when space is short.
+        """Make room, 500 at most a call: deliveries settled before `older_than` leave.
 
-        When nothing settled is left and space is still short, the oldest ids go. Pending and dead ones
-        are never touched. The next call goes on behind the last that went, until one gives 0. Gives
-        how many went; raises `Unavailable`.
+        When space is short, bodies of settled deliveries go next, then settled deliveries, then the
+        oldest ids, each from the oldest on. Pending and dead ones are never touched. The next call goes
+        on behind the last that went, until one gives 0. Gives how many went; raises `Unavailable`.
         """
+        sweep = self._sweep
         try:
             with self.connection:
-                short = self.usage.short
-                gone = self._sweep.deliveries(older_than, short=short)
-                if short and not gone:
-                    gone = self._sweep.ids(self.last_number)
+                gone = sweep.deliveries(older_than)
+                if self.usage.short:
+                    gone = gone or sweep.bodies() or sweep.deliveries(None) or sweep.ids(self.last_number)
                 used = self._room.measure()
                 oldest = count(self.connection, "SELECT coalesce(min(number), 0) FROM ids")
         except apsw.Error as error:
