@@ -18,6 +18,7 @@ from relay.core.pipeline import process
 from relay.core.signature import authenticate
 from relay.metrics import Metrics
 from relay.spool import Spool, Stored
+from tests.spool.samples import until
 
 CONFIG = Path(__file__).parents[1] / "bench" / "relay.yaml"
 VARIABLES = {
@@ -186,7 +187,9 @@ def test_a_backlog_is_pending_signed_and_read_by_the_relay(tmp_path: Path) -> No
         async with Spool(
             settings.path, max_size=settings.max_size, retention=settings.retention, remembered=100, metrics=metrics
         ) as spool:
-            return spool.horizon[0], await spool.page(0, 100)
+            page = await spool.page(0, 100)
+            await until(lambda: spool.horizon_since is not None)  # the ids are read beside all else
+            return spool.horizon[0], page
 
     remembered, page = asyncio.run(read())
     assert (remembered, len(page)) == (30, 30)

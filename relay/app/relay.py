@@ -62,6 +62,7 @@ class Relay:
             retention=config.spool.retention,
             remembered=config.dedupe.ids,
             metrics=self.metrics,
+            ballast=config.spool.ballast,
         )
         self._cluster = cluster or Cluster(config.kafka)
         self.forwarder = Forwarder(config, pipeline, self.spool, self._cluster, self.metrics)

@@ -60,6 +60,7 @@ class Report:
             spool_bytes=usage.used,
             spool_max_bytes=usage.max_size,
             spool_dead_bytes=usage.dead,
+            spool_lost=self._spool.lost,
             dedupe_ids=self._spool.horizon[0],
             dedupe_horizon_seconds=now - since if since else 0.0,
             flights=len(flights),
@@ -85,6 +86,9 @@ class Report:
         fill = f"{usage.used / MIB:.1f} of {usage.max_size / MIB:.0f} MiB, {self._spool.pending} pending"
         if self._spool.fault:
             return Check("spool", State.FAIL, f"{self._spool.fault}; it is tried again every second")
+        if self._spool.squeezed:
+            state = State.FAIL if usage.full else State.WARN
+            return Check("spool", state, f"the disk is full: {fill}; give the disk room, and all is as before")
         if usage.full:
             return Check(
                 "spool", State.FAIL, f"full: {fill}; it drains as Kafka takes records, or raise spool.max_size"

@@ -89,6 +89,8 @@ def _hindrance(kept: Kept, asked: Replaying) -> str | None:
         return "it is pending: on its way already"
     if asked.topic is not None and not legal_topic(asked.topic):
         return f"{asked.topic!r} is no legal topic name"
+    if kept.body_swept:
+        return "its body has left the spool to make room"
     replayed = kept.replays or listed.withdrawn is Withdrawal.REPLAYED
     if replayed and not asked.again:
         which = f", as delivery {kept.replays[-1]}" if kept.replays else ""

@@ -33,12 +33,13 @@ def status_of(listed: Listed) -> str:
 def tell_account(kept: Kept, account: Account) -> None:
     """Print what happened to a delivery, in the order in which it happened."""
     listed, delivery = kept.listed, kept.delivery
+    body = "its body swept to make room" if kept.body_swept else f"{len(delivery.body)} bytes"
     click.echo(f"delivery {listed.number}: {status_of(listed)}")
     lines([
         ("source", safe(listed.source)),
         ("id", safe(listed.event_id)),
         ("type", safe(listed.type or "(not readable)")),
-        ("received", f"{moment(listed.received_at)}, {len(delivery.body)} bytes, signed with key {delivery.key_id}"),
+        ("received", f"{moment(listed.received_at)}, {body}, signed with key {delivery.key_id}"),
         ("accepted", moment(kept.accepted_at) or "(its id has left the memory of repeats)"),
         *_records(kept, account.waiting),
         ("settled", moment(listed.settled_at) or "not yet"),
@@ -62,7 +63,7 @@ def account_fields(kept: Kept, account: Account) -> dict[str, object]:
         "accepted": moment(kept.accepted_at),
         "replays": list(kept.replays),
         "key": kept.delivery.key_id,
-        "bytes": len(kept.delivery.body),
+        "bytes": None if kept.body_swept else len(kept.delivery.body),
         "traceparent": kept.delivery.traceparent,
         "records": [
             {"topic": record.topic, "partition": record.partition, "offset": record.offset, "flight": record.flight}

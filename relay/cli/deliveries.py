@@ -106,9 +106,13 @@ def show(  # noqa: PLR0913, PLR0917 - click's options
     if raw and sys.stdout.isatty():
         raise click.UsageError("--raw is for a file or a pipe: a body may hold anything")
     config = load_config(path, secrets=not (no_secrets or raw))
+    from relay.cli.exits import NO, fail
     from relay.cli.lookup import look_up
+    from relay.cli.today import BODY_SWEPT
 
     kept = look_up(config, delivery, source, as_json=as_json)
+    if kept.body_swept and (raw or body):
+        fail(f"delivery {kept.listed.number}: {BODY_SWEPT}; without --body or --raw the rest is shown", NO)
     if raw:
         sys.stdout.buffer.write(kept.delivery.body)
         return

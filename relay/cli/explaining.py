@@ -158,7 +158,7 @@ def _explain_delivery(config: Config, what: str, name: str | None, *, secrets: b
     from relay.cli.account import account_fields, tell_account
     from relay.cli.lookup import look_up
     from relay.cli.rules import ruling_fields, tell_ruling
-    from relay.cli.today import account_of, conflict_with, difference
+    from relay.cli.today import BODY_SWEPT, account_of, conflict_with, difference
 
     aside = "" if what.isdecimal() else "; nor is there a file of that name"
     kept = look_up(config, what, name, as_json=as_json, aside=aside)
@@ -174,7 +174,8 @@ def _explain_delivery(config: Config, what: str, name: str | None, *, secrets: b
         if ruling:
             tell_ruling(ruling)
         else:
-            click.echo(f"  nothing: the source {kept.delivery.source} is not configured")
+            why = BODY_SWEPT if kept.body_swept else f"the source {kept.delivery.source} is not configured"
+            click.echo(f"  nothing: {why}")
         if differs:
             click.echo(f"note: {differs}")
         if first is not None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from relay.spool import Kept
 
 ASK_TIMEOUT = 2.0
+BODY_SWEPT = "the body has left the spool, to make room"
 OF_ROUTING = (Reason.MALFORMED, Reason.UNROUTABLE, Reason.ILLEGAL_TOPIC)
 
 
@@ -60,7 +61,8 @@ def pipeline_of(config: Config) -> Pipeline:
 def account_of(config: Config, kept: Kept, *, secrets: bool) -> Account:
     """Gather it; the running relay is asked only about a pending delivery."""
     pipeline = pipeline_of(config)
-    ruling = rule_on(kept.delivery, pipeline) if kept.delivery.source in pipeline.sources else None
+    known = kept.delivery.source in pipeline.sources and not kept.body_swept
+    ruling = rule_on(kept.delivery, pipeline) if known else None
     check = _check_signature(config, kept, secrets=secrets)
     if kept.listed.status is not Status.PENDING:
         return Account(ruling, check, [], None)
@@ -111,6 +113,8 @@ def _check_signature(config: Config, kept: Kept, *, secrets: bool) -> Check:
     source = next((source for source in config.sources if source.name == delivery.source), None)
     if source is None:
         return Check(None, f"not checked: the source {delivery.source} is not configured")
+    if kept.body_swept:
+        return Check(None, f"not checked: {BODY_SWEPT}")
     if not secrets:
         return Check(None, "not checked: --no-secrets")
     signatures, received_at = [delivery.signature], delivery.received_at

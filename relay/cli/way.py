@@ -94,7 +94,10 @@ class Way:
                 fail(f"a relay runs on {self._spool}, and does not answer at {where}: {error!r}", NO)
             if answer.status != http.client.OK:
                 fail(f"the relay says: {body.decode(errors='replace').strip()}", NO)
-            yield from _changes.decode(body)
+            try:
+                yield from _changes.decode(body)
+            except ValueError:
+                fail(f"what answers at {address_of(admin.host)} port {admin.port} is no relay", NO)
 
 
 def _pieces(asked: Asked, label: str) -> Iterator[Asked]:

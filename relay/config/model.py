@@ -175,11 +175,12 @@ class Dedupe:
 @with_config(STRICT)
 @dataclass(frozen=True, slots=True)
 class Spool:
-    """The file of deliveries: where, how large at most, and how long settled ones stay."""
+    """The file of deliveries: where, how large at most, how long settled ones stay, and what is given up for them."""
 
     path: File = Path("data/spool.db")
     max_size: Annotated[int, Size("1MiB", "1TiB")] = 1 << 30
     retention: Annotated[float, Duration("0s", "3650d")] = 604_800.0
+    ballast: Annotated[int, Size("0B", "1TiB")] = 16 << 20
 
 
 @with_config(STRICT)

@@ -105,8 +105,16 @@ COMMIT_OPERATIONS = Declared(
     "relay_commit_operations", "histogram", (), "Appends, flights and settlements that shared one commit.", OPERATIONS
 )
 SPOOL_BYTES = Declared("relay_spool_bytes", "gauge", (), "Bytes of the spool in use.")
-SPOOL_MAX_BYTES = Declared("relay_spool_max_bytes", "gauge", (), "Bytes the spool may use (spool.max_size).")
+SPOOL_MAX_BYTES = Declared(
+    "relay_spool_max_bytes", "gauge", (), "Bytes the spool may use: spool.max_size, or less while the disk is full."
+)
 SPOOL_DEAD_BYTES = Declared("relay_spool_dead_bytes", "gauge", (), "Bytes held by dead letters; they have a quota.")
+SPOOL_LOST = Declared(
+    "relay_spool_lost_deliveries",
+    "gauge",
+    (),
+    "Deliveries that could not be read from a damaged spool since the start; the log names the file set aside.",
+)
 DEDUPE_IDS = Declared("relay_dedupe_ids", "gauge", (), "Ids among which a duplicate is recognised.")
 DEDUPE_HORIZON = Declared(
     "relay_dedupe_horizon_seconds", "gauge", (), "Age of the oldest id among which a duplicate is recognised."
@@ -163,6 +171,7 @@ TABLE = (
     SPOOL_BYTES,
     SPOOL_MAX_BYTES,
     SPOOL_DEAD_BYTES,
+    SPOOL_LOST,
     DEDUPE_IDS,
     DEDUPE_HORIZON,
     POSSIBLE_DUPLICATES,

@@ -53,6 +53,7 @@ class Gauges:
     spool_bytes: int = 0
     spool_max_bytes: int = 0
     spool_dead_bytes: int = 0
+    spool_lost: int = 0
     dedupe_ids: int = 0
     dedupe_horizon_seconds: float = 0.0
     flights: int = 0
@@ -103,6 +104,7 @@ def _single(now: Gauges) -> Iterator[Metric]:
         (declared.SPOOL_BYTES, now.spool_bytes),
         (declared.SPOOL_MAX_BYTES, now.spool_max_bytes),
         (declared.SPOOL_DEAD_BYTES, now.spool_dead_bytes),
+        (declared.SPOOL_LOST, now.spool_lost),
         (declared.DEDUPE_IDS, now.dedupe_ids),
         (declared.DEDUPE_HORIZON, now.dedupe_horizon_seconds),
         (declared.FLIGHTS, now.flights),

@@ -12,7 +12,7 @@ from relay.core.model import Delivery, Status, Withdrawal
 from relay.spool.file import KEPT, rows
 from relay.spool.identity import conflict_digest_of, digest_of
 from relay.spool.kept import Aloft, Kept, Known, Listed, Settled
-from relay.spool.reader import DELIVERY
+from relay.spool.reader import FIELDS
 from relay.spool.view import View
 
 if TYPE_CHECKING:
@@ -149,7 +149,9 @@ def _find(connection: apsw.Connection, number: int) -> Kept | None:
     listed = rows(connection, f"SELECT {LISTED} FROM deliveries WHERE number = ?", (number,))  # noqa: S608 - constant
     if not listed:
         return None
-    (delivery,) = rows(connection, f"SELECT {DELIVERY} WHERE number = ?", (number,))
+    query = f"SELECT {FIELDS}, body IS NULL FROM deliveries LEFT JOIN bodies USING (number) WHERE number = ?"  # noqa: S608 - constant
+    ((_, source, body, *fields, swept),) = rows(connection, query, (number,))
+    delivery = Delivery(source, body or b"", *fields)
     query = 'SELECT topic, partition, "offset", flight, reason, detail FROM records WHERE number = ? ORDER BY topic'
     records = tuple(
         Settled(topic, partition, offset, flight, Reason(reason) if reason else None, detail)
@@ -165,7 +167,7 @@ def _find(connection: apsw.Connection, number: int) -> Kept | None:
     accepted_at = accepted[0][0] if accepted else None
     query = "SELECT number FROM deliveries WHERE replay_of = ? ORDER BY number"
     replays = tuple(replay for (replay,) in rows(connection, query, (number,)))
-    return Kept(_listed(listed[0]), Delivery(*delivery[1:]), accepted_at, records, aloft, replays)
+    return Kept(_listed(listed[0]), delivery, bool(swept), accepted_at, records, aloft, replays)
 
 
 def _listed(row: tuple[Any, ...]) -> Listed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import apsw
 
 from relay.core.errors import Unavailable
-from relay.spool.recent import HASH_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,9 +18,8 @@ SCHEMA_VERSION = 3
 APPLICATION_ID = 0x52454C59  # "RELY"
 PAGE_SIZE = 4096
 BUSY_MS = 5000
-HASH = f"substr(hex(digest) || hex(zeroblob({HASH_BYTES})), 1, {2 * HASH_BYTES})"
-HASHES = 1_000_000  # so many at a time
 CACHE_KIB = 4_096
+CHUNK = 1 << 20  # the file grows by so many bytes at a time
 
 # SQLite takes a partial index only when its condition stands in the query word for word.
 KEPT = "status IN ('pending', 'dead')"
@@ -67,6 +66,8 @@ CREATE TABLE totals (
   moment TEXT PRIMARY KEY, accepted INTEGER NOT NULL, published INTEGER NOT NULL, dead INTEGER NOT NULL,
   dropped INTEGER NOT NULL, gone INTEGER NOT NULL, departed INTEGER NOT NULL, made_at REAL NOT NULL, swept_until REAL
 ) WITHOUT ROWID;
+"""
+COUNTED = """
 INSERT INTO totals
 SELECT 'now', last, published, dead, dropped, 0, last - kept,
   coalesce((SELECT min(accepted_at) FROM ids WHERE last = kept), iif(last, 0, unixepoch('subsec'))),
@@ -106,7 +107,7 @@ ALTER TABLE deliveries DROP COLUMN body;
 """
 
 # What brings a file of each version, or an empty one, to this one.
-STEPS = {None: SCHEMA + COPIES + TOTALS, 1: ANSWERS + COPIES + TOTALS, 2: COPIES + TOTALS}
+STEPS = {None: SCHEMA + COPIES + TOTALS + COUNTED, 1: ANSWERS + COPIES + TOTALS + COUNTED, 2: COPIES + TOTALS + COUNTED}
 
 
 class InUse(Unavailable):
@@ -168,6 +169,7 @@ def connect_writer(path: Path) -> apsw.Connection:
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "full")
     connection.wal_autocheckpoint(0)
+    _grow_by_chunks(connection)
     # What a transaction touches stays in memory until it commits: only COMMIT may wait for the disk.
     connection.pragma("cache_spill", "off")
     connection.pragma("cache_size", -CACHE_KIB)
@@ -188,7 +190,14 @@ def connect_keeper(path: Path) -> apsw.Connection:
     connection = apsw.Connection(str(path))
     connection.set_busy_timeout(0)
     connection.pragma("synchronous", "full")
+    _grow_by_chunks(connection)  # or a checkpoint would cut off what was allotted
     return connection
+
+
+def allot(connection: apsw.Connection, size: int) -> None:
+    """Have the disk allot at least `size` bytes to the file, of which the rest stays unused. Raises `apsw.Error`."""
+    hint = ctypes.c_int64(size)
+    connection.file_control("main", apsw.SQLITE_FCNTL_SIZE_HINT, ctypes.addressof(hint))
 
 
 def rows(connection: apsw.Connection, query: str, bindings: tuple[apsw.SQLiteValue, ...] = ()) -> list[tuple[Any, ...]]:
@@ -201,14 +210,9 @@ def count(connection: apsw.Connection, query: str) -> int:
     return int(rows(connection, query)[0][0])
 
 
-def hashes(connection: apsw.Connection, after: int, until: int) -> bytes:
-    """Read the hashes of the ids numbered in (`after`, `until`], in order, one behind the other.
-
-    Many in one value, as making a row of each takes seconds for a million.
-    """
-    query = f"SELECT coalesce(group_concat({HASH}, '' ORDER BY number), '') FROM ids WHERE number > ? AND number <= ?"  # noqa: S608 - constant
-    pieces = [(first, first + HASHES) for first in range(max(0, after), until, HASHES)]
-    return b"".join(bytes.fromhex(rows(connection, query, piece)[0][0]) for piece in pieces)
+def _grow_by_chunks(connection: apsw.Connection) -> None:
+    chunk = ctypes.c_int(CHUNK)
+    connection.file_control("main", apsw.SQLITE_FCNTL_CHUNK_SIZE, ctypes.addressof(chunk))
 
 
 def _version(connection: apsw.Connection, path: Path) -> int | None:

@@ -37,6 +37,9 @@ class Keeper:
     async def close(self) -> None:
         """Finish what is under way, and close the connection."""
         await self._thread.do(self._connection.close)
+
+    def end(self) -> None:
+        """End the thread; the connection is closed."""
         self._thread.close()
 
     async def overrun(self, frames: int) -> bool:

@@ -80,11 +80,13 @@ class Aloft:
 class Kept:
     """All that the spool holds of one delivery. `accepted_at` is None when its id is no longer remembered.
 
-    `replays` are the numbers of those that are kept.
+    With `body_swept` the body has left to make room, and that of `delivery` is empty. `replays` are the numbers of
+    those that are kept.
     """
 
     listed: Listed
     delivery: Delivery
+    body_swept: bool
     accepted_at: float | None
     records: tuple[Settled, ...]
     aloft: tuple[Aloft, ...]

@@ -8,8 +8,9 @@ import apsw
 import msgspec
 from msgspec.structs import replace
 
-from relay.core.errors import Reason, Unavailable
+from relay.core.errors import Reason
 from relay.core.model import Delivery, Mirror, Placed, Replay, Status
+from relay.spool.failure import failure
 from relay.spool.file import PENDING, REASON, UNMIRRORED, connect_reader, rows
 from relay.spool.values import Dead, Fact, Flight, Stored
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from relay.core.errors import Unavailable
     from relay.core.model import Copy
 
 PAGE_ROWS = 500
@@ -135,4 +137,4 @@ def _copy(replay_of: int | None, mirror_of: int | None, target: str, because: st
 
 
 def _unreadable(error: apsw.Error) -> Unavailable:
-    return Unavailable(f"the spool could not be read: {error}")
+    return failure("the spool could not be read", error)

@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
-import apsw
 import structlog
 
-from relay.core.errors import Unavailable
-from relay.spool.file import Lock
+from relay.core.errors import Cause, Unavailable
+from relay.spool.access import Access
+from relay.spool.failure import Damaged
 from relay.spool.group import Group
-from relay.spool.keeper import Keeper
-from relay.spool.reader import Reader
-from relay.spool.store import Store
-from relay.spool.thread import Thread
+from relay.spool.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,14 +22,15 @@ if TYPE_CHECKING:
     from typing import Self
 
     from relay.metrics import Metrics
+    from relay.spool.reader import Reader
+    from relay.spool.store import Store
     from relay.spool.values import Appended, Dead, Entry, Fact, Flight, Journal, Journalled, Stored, Told, Usage
-
-    Answers = tuple[list[Appended | Unavailable], list[Journalled]]
+    from relay.spool.writer import Answers
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
-SWEEP_INTERVAL = 60.0
-PROBE_INTERVAL = 1.0
+SWEEP_INTERVAL, PROBE_INTERVAL = 60.0, 1.0  # seconds
 
 
 class Spool:
@@ -42,33 +41,26 @@ class Spool:
     a stalled one stalls neither refusals nor health. Every method that touches the disk raises `Unavailable`.
     """
 
-    def __init__(self, path: Path, *, max_size: int, retention: float, remembered: int, metrics: Metrics) -> None:
+    def __init__(  # noqa: PLR0913 - its settings, by keyword
+        self, path: Path, *, max_size: int, retention: float, remembered: int, metrics: Metrics, ballast: int = 0
+    ) -> None:
         """Name the file; `open` opens it. Sizes in bytes, `retention` in seconds, `remembered` in ids."""
-        self._path = path
-        self._max_size, self._retention, self._remembered = max_size, retention, remembered
+        self._path, self._retention = path, retention
+        self._access = Access(path, partial(Writer, path, max_size=max_size, remembered=remembered, ballast=ballast))
         self._metrics = metrics
         self._waiting = Group()
         self._committing: asyncio.Task[None] | None = None
-        self._writer = Thread("spool-writer")
-        self._reading = Thread("spool-reader")
-        self._keeper = Keeper(path)
         # Seconds since the epoch: when the oldest id remembered was accepted, and the oldest pending one came in.
         self.horizon_since: float | None = None
         self.pending_since: float | None = None
         self._sweepable = True
         self._refused = asyncio.Event()
         self.fault: str | None = None
+        self._damaged = False
 
     async def __aenter__(self) -> Self:
-        """Take the lock, open the file and read the ids remembered. Raises `Unavailable`."""
-        self._lock = Lock(self._path)
-        try:
-            self._store = await self._writer.do(lambda: self._open_store(start=True))
-            self._reader = await self._reading.do(lambda: Reader(self._path))
-            await self._keeper.open()
-        except BaseException:
-            self._lock.close()
-            raise
+        """Take the lock and open the file; the ids remembered are read meanwhile. Raises `Unavailable`."""
+        await self._access.open()
         self._tending = asyncio.create_task(self._tend())
         log.info("spool.opened", path=str(self._path), pending=self.pending, bytes=self.usage.used)
         return self
@@ -78,12 +70,11 @@ class Spool:
         self._tending.cancel()
         while self._committing:
             await asyncio.wait([self._committing])
-        await self._reading.do(self._reader.close)
-        await self._keeper.close()
-        await self._writer.do(lambda: self._store.close())  # noqa: PLW0108 - by then it may be another
-        for thread in (self._writer, self._reading):
-            thread.close()
-        self._lock.close()
+        await self._access.close()
+
+    @property
+    def _store(self) -> Store:
+        return self._access.writer.store  # another one after a failure
 
     @property
     def pending(self) -> int:
@@ -101,9 +92,19 @@ class Spool:
         return self._store.usage
 
     @property
+    def lost(self) -> int:
+        """Count the deliveries that could not be read from a damaged file, since the start."""
+        return self._access.writer.lost
+
+    @property
+    def squeezed(self) -> bool:
+        """Tell whether others have filled the disk, so that only what the spool's file has already is used."""
+        return self._access.writer.squeezed
+
+    @property
     def horizon(self) -> tuple[int, int | None]:
         """How many ids are remembered, and the oldest delivery number among them."""
-        return self._store.horizon
+        return self._store.memory.horizon
 
     async def append(self, entry: Entry, on_disk: Callable[[Appended], None]) -> Appended:
         """Store a delivery, unless it repeats one; on disk when this returns.
@@ -128,31 +129,23 @@ class Spool:
 
     async def page(self, after: int, until: int) -> list[Stored]:
         """Read pending deliveries numbered in (`after`, `until`], in order, a bounded piece at a time."""
-        return await self._reading.do(lambda: self._reader.page(after, until))
+        return await self._read(lambda reader: reader.page(after, until))
 
     async def load(self, numbers: Iterable[int]) -> dict[int, Stored]:
         """Read deliveries by number; one that is not there is left out."""
-        return await self._reading.do(lambda: self._reader.load(numbers))
+        return await self._read(lambda reader: reader.load(numbers))
 
     async def fact(self, number: int) -> Fact | None:
         """Read what became of a delivery; None when its row was swept."""
-        return await self._reading.do(lambda: self._reader.fact(number))
+        return await self._read(lambda reader: reader.fact(number))
 
     async def unmirrored(self, after: int) -> list[Dead]:
         """Read dead letters numbered above `after` that have no mirror, in order, a bounded piece at a time."""
-        return await self._reading.do(lambda: self._reader.unmirrored(after))
+        return await self._read(lambda reader: reader.unmirrored(after))
 
     async def flights(self) -> list[Flight]:
         """Read all flights, in the order in which they were journalled."""
-        return await self._reading.do(self._reader.flights)
-
-    def _open_store(self, *, start: bool = False) -> Store:
-        try:
-            store = Store(self._path, max_size=self._max_size, remembered=self._remembered, start=start)
-            self.horizon_since = store.read_horizon_since()
-        except (apsw.Error, OSError) as error:
-            raise Unavailable(f"the spool {self._path} cannot be opened: {error}") from error
-        return store
+        return await self._read(lambda reader: reader.flights())
 
     def _wake(self) -> None:
         if self._committing is None:
@@ -164,7 +157,10 @@ class Spool:
             while self._waiting:
                 group, self._waiting = self._waiting, Group()
                 await self._commit(group)
-                await self._bound_log()
+                try:
+                    await self._access.bound_log()
+                except Exception as error:  # noqa: BLE001 - what waits behind it must be committed all the same
+                    self._fail(error)
         finally:
             self._committing = None
 
@@ -184,62 +180,63 @@ class Spool:
 
     async def _write(self, entries: list[Entry], journals: list[Journal]) -> Answers:
         """Write in one commit: here what is done in memory, in the writer's thread what may wait for the disk."""
-        if self._writer.jobs or not self._store.is_warm(entries, journals) or not self._store.begin():
-            return await self._writer.do(lambda: self._write_all(entries, journals))
-        answers = self._store.prepare(entries, journals, time.time())
-        await self._writer.do(self._store.finish)
+        if self._access.busy or not self._store.is_warm(entries, journals) or not self._store.begin():
+            return await self._access.write(lambda writer: writer.commit(entries, journals))
+        try:
+            answers = self._store.prepare(entries, journals, time.time())
+            await self._access.write(lambda writer: writer.store.finish())
+        except Unavailable as error:
+            if error.cause is not Cause.SPOOL_FULL:
+                raise
+            return await self._access.write(lambda writer: writer.commit(entries, journals))
         return answers
-
-    def _write_all(self, entries: list[Entry], journals: list[Journal]) -> Answers:
-        if not self._store.sound:
-            self._reopen()
-        return self._store.commit(entries, journals, time.time())
-
-    async def _bound_log(self) -> None:
-        if await self._keeper.overrun(self._store.log_frames):
-            try:
-                await self._writer.do(lambda: self._store.bound_log())  # noqa: PLW0108 - by then it may be another
-            except Exception as error:  # noqa: BLE001 - what waits behind it must be committed all the same
-                self._fail(error)
 
     async def _tend(self) -> None:
         """Sweep from time to time, and while the disk refuses to write, ask it again."""
         tended_at = time.monotonic()
+        await self._recall()
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._refused.wait(), PROBE_INTERVAL)
             self._refused.clear()
             try:
-                if self.fault:
-                    await self._writer.do(self._reopen)
-                    self.fault = None
-                    log.info("spool.opened", path=str(self._path), pending=self.pending, bytes=self.usage.used)
-                elif (self.usage.short and self._sweepable) or time.monotonic() - tended_at > SWEEP_INTERVAL:
+                await (self._mend() if self.fault else self._access.write(Writer.tend))
+                if (self.usage.short and self._sweepable) or time.monotonic() - tended_at > SWEEP_INTERVAL:
                     tended_at = time.monotonic()
                     await self._sweep()
-                    self.horizon_since = await self._writer.do(self._store.read_horizon_since)
+                    await self._recall()
                 if self._waiting:
                     self._wake()
-                self.pending_since = await self._reading.do(self._reader.pending_since)
+                self.pending_since = await self._read(lambda reader: reader.pending_since())
             except Exception as error:  # noqa: BLE001 - tending never ends, or the disk would be asked no more
                 self._fail(error)
 
+    async def _mend(self) -> None:
+        """Open the file anew, or make it anew of what can be read."""
+        await (self._access.renew() if self._damaged else self._access.write(Writer.reopen))
+        self.fault, self._damaged = None, False
+        log.info("spool.opened", path=str(self._path), pending=self.pending, bytes=self.usage.used)
+
+    async def _read(self, work: Callable[[Reader], T]) -> T:
+        try:
+            return await self._access.read(work)
+        except Damaged as error:
+            self._fail(error)
+            raise
+
+    async def _recall(self) -> None:
+        """Read the ids remembered, which the first commit would otherwise do, and how far back they go."""
+        try:
+            self.horizon_since = await self._access.write(lambda writer: writer.store.recall())
+        except Exception as error:  # noqa: BLE001 - as above
+            self._fail(error)
+
     async def _sweep(self) -> None:
         self._sweepable, total = False, 0
-        while gone := await self._writer.do(lambda: self._store.sweep(time.time() - self._retention)):
+        while gone := await self._access.write(lambda writer: writer.store.sweep(time.time() - self._retention)):
             total += gone
         if total:
             log.info("spool.swept", deliveries=total, bytes=self.usage.used)
-
-    def _reopen(self) -> None:
-        """Open the file anew, as of the last commit that succeeded: failed pages are never tried again."""
-        number, flight = self._store.last_number, self._store.last_flight
-        self._store.close()
-        store = self._open_store()
-        store.take_back(number, flight)
-        store.close()
-        self._store = self._open_store()
-        self._store.last_flight = flight  # a lane may still name an older one as landed, so none of them is given again
 
     def _fail(self, error: Exception) -> Unavailable:
         """Note that the disk, or we, failed; give the fate of what was to be written."""
@@ -247,4 +244,7 @@ class Spool:
         if self.fault is None:
             log.error("spool.failed", path=str(self._path), error=str(fate))
         self.fault = str(fate)
+        if isinstance(fate, Damaged):
+            self._damaged = True
+            self._refused.set()
         return fate

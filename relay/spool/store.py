@@ -8,22 +8,25 @@ from typing import TYPE_CHECKING
 import apsw
 
 from relay.core.errors import Unavailable
-from relay.core.model import Status
 from relay.spool import totals
-from relay.spool.draft import SIZE, Draft
-from relay.spool.file import BUSY_MS, DEAD, PAGE_SIZE, PENDING, SCHEMA_VERSION, connect_writer, count, hashes, rows
+from relay.spool.draft import Draft
+from relay.spool.failure import failure
+from relay.spool.file import BUSY_MS, SCHEMA_VERSION, connect_writer, count
 from relay.spool.identity import digest_of
 from relay.spool.ledger import Ledger
-from relay.spool.recent import RecentIds
+from relay.spool.memory import Memory
+from relay.spool.place import Place
+from relay.spool.room import Room
 from relay.spool.sweep import Sweep
 from relay.spool.takeback import take_back
-from relay.spool.values import Appended, Entry, Journal, Journalled, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-FORGET_IDS = 1_000  # ids beyond the horizon leave the file so many at a time
+    from relay.spool.recent import RecentIds
+    from relay.spool.values import Appended, Entry, Journal, Journalled, Usage
+
 WARM = 5_000  # what was appended within the last so many deliveries is in memory still
 BOUND_MS = 250  # how long a commit may be held up by those who read the log while it is folded
 
@@ -35,49 +38,44 @@ class Store:
     given twice. A call that raises has changed nothing, neither on disk nor in memory.
     """
 
-    def __init__(self, path: Path, *, max_size: int, remembered: int, start: bool = False) -> None:
-        """Open the file, at a relay's `start` or anew, and read the ids. Raises `Unavailable` when it is no use."""
-        self._connection = connect_writer(path)
-        if start:
-            totals.mark_start(self._connection)
-        self._max_size = max_size
-        # The reserve lets flights and settlements go on, and so drain the spool, when it is full.
-        self._reserve = max(64 * PAGE_SIZE, min(max_size // 10, 64 << 20))
-        self._connection.pragma("max_page_count", max_size // PAGE_SIZE)
-        self._remembered = remembered
-        self._recent = RecentIds(remembered)
-        self.last_number = count(self._connection, "SELECT coalesce(max(number), 0) FROM ids")
-        self._recent.fill(self.last_number, hashes(self._connection, self.last_number - remembered, self.last_number))
-        self.last_flight = count(self._connection, "SELECT coalesce(max(id), 0) FROM flights")
-        self.pending = count(self._connection, f"SELECT count(*) FROM deliveries WHERE {PENDING}")  # noqa: S608 - constant
-        self._owed = count(self._connection, f"SELECT coalesce(sum(owed), 0) FROM deliveries WHERE {PENDING}")  # noqa: S608 - constant
-        self._dead = count(self._connection, f"SELECT coalesce(sum({SIZE}), 0) FROM deliveries WHERE {DEAD}")  # noqa: S608 - constant
-        self._used = self._measure()
-        self._sweep = Sweep(self._connection)
+    def __init__(self, path: Path, *, max_size: int, remembered: int, recent: RecentIds | None = None) -> None:
+        """Open the file; `recent` are the ids remembered, when they are known already.
+
+        Raises `Unavailable` when it cannot be used.
+        """
+        self.connection = connect_writer(path)
+        self._room = Room(self.connection, max_size)
+        self.last_number = count(self.connection, "SELECT coalesce(max(number), 0) FROM ids")
+        self.memory = Memory(self.connection, remembered, self.last_number, recent)
+        self.last_flight = count(self.connection, "SELECT coalesce(max(id), 0) FROM flights")
+        self._sweep = Sweep(self.connection)
         self._open: tuple[Draft, Ledger, int, int, int] | None = None
-        self._oldest_id = count(self._connection, "SELECT coalesce(min(number), 0) FROM ids")
         self.log_frames = 0
         self.sound = True  # until a commit fails for another cause than room: then the file must be opened anew
-        self._connection.set_wal_hook(self._count_log)
+        self.connection.set_wal_hook(self._count_log)
+        self.place = Place(path)
+
+    @property
+    def pending(self) -> int:
+        """Count the deliveries that are on disk and not settled."""
+        return self._room.pending
 
     @property
     def usage(self) -> Usage:
         """How full the file was after the last commit."""
-        return Usage(self._used + self._owed, self._max_size, self._reserve, self._dead, self._max_size // 4)
+        return self._room.usage
 
-    @property
-    def horizon(self) -> tuple[int, int | None]:
-        """How many ids are remembered, and the oldest number among them."""
-        return len(self._recent), self._recent.oldest
+    def bound(self, limit: int | None) -> None:
+        """Take deliveries only up to so many bytes, where that is less than the file's own bound; None: up to that."""
+        self._room.limit = limit
 
-    def read_horizon_since(self) -> float | None:
-        """Read when the oldest id remembered was accepted; None when there is none. Raises `Unavailable`."""
-        query = "SELECT accepted_at FROM ids WHERE number = ?"
+    def recall(self) -> float | None:
+        """Read the ids remembered, unless they were; give when the oldest was accepted. Raises `Unavailable`."""
         try:
-            found = rows(self._connection, query, (self._recent.oldest,))
+            return self.memory.since()
         except apsw.Error as error:
-            raise Unavailable(f"the spool could not be read: {error}") from error
-        return found[0][0] if found else None
+            self.sound = False
+            raise failure("the spool could not be read", error) from error
 
     def commit(
         self, entries: Sequence[Entry], journals: Sequence[Journal], now: float
@@ -89,12 +87,12 @@ class Store:
 
     def is_warm(self, entries: Sequence[Entry], journals: Sequence[Journal]) -> bool:
         """Tell whether `prepare` finds in memory all that it needs, and so never waits for the disk."""
-        bound = self.last_number - WARM
+        bound, recent = self.last_number - WARM, self.memory.recent
         return (
             self.sound
+            and recent is not None
             and not any(
-                entry.copy or self._recent.may_have(digest_of(entry.delivery.source, entry.dedupe_id))
-                for entry in entries
+                entry.copy or recent.may_have(digest_of(entry.delivery.source, entry.dedupe_id)) for entry in entries
             )
             and all(settled.number > bound for journal in journals for settled in journal.settlements)
             and all(told.number > bound for journal in journals for told in journal.answers)
@@ -103,11 +101,11 @@ class Store:
 
     def begin(self) -> bool:
         """Begin a transaction without waiting; False when another process is writing."""
-        self._connection.set_busy_timeout(0)
+        self.connection.set_busy_timeout(0)
         with suppress(apsw.Error):
-            self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.set_busy_timeout(BUSY_MS)
-        return self._connection.in_transaction
+            self.connection.execute("BEGIN IMMEDIATE")
+        self.connection.set_busy_timeout(BUSY_MS)
+        return self.connection.in_transaction
 
     def prepare(
         self, entries: Sequence[Entry], journals: Sequence[Journal], now: float
@@ -117,20 +115,20 @@ class Store:
         An entry that cannot be taken (full, dead letters' quota) gets `Unavailable` as its answer and
         holds back nothing else. Raises `Unavailable` when nothing was written.
         """
-        draft = Draft(self._connection, self._recent, self.last_number + 1, self.usage)
-        ledger = Ledger(self._connection, self.last_flight)
+        ledger = Ledger(self.connection, self.last_flight)
         with self._all_or_nothing():
-            if not self._connection.in_transaction:
-                self._connection.execute("BEGIN IMMEDIATE")
+            self.place.check()
+            draft = Draft(self.connection, self.memory.recall(), self.last_number + 1, self.usage)
+            if not self.connection.in_transaction:
+                self.connection.execute("BEGIN IMMEDIATE")
             journalled = [ledger.write(journal, now) for journal in journals]
             appended = [draft.append(entry, now) for entry in entries]
             draft.write(now)
             finished = [done for answer in journalled for done in answer.done]
-            buried = self._sizes(done.number for done in finished if done.status is Status.DEAD)
             discarded = [number for answer in journalled for number in answer.discarded]
-            totals.count(self._connection, draft, finished, withdrawn=len(draft.freed) + len(discarded))
-            buried -= self._sizes(draft.freed) + ledger.discarded
-            self._open = draft, ledger, len(finished), buried, self._measure()
+            totals.count(self.connection, draft, finished, withdrawn=len(draft.freed) + len(discarded))
+            buried = self._room.buried(finished) - self._room.sizes(draft.freed) - ledger.discarded
+            self._open = draft, ledger, len(finished), buried, self._room.measure()
         return appended, journalled
 
     def finish(self) -> None:
@@ -142,38 +140,42 @@ class Store:
             raise AssertionError("nothing was prepared")
         draft, ledger, finished, buried, used = self._open
         with self._all_or_nothing():
-            self._forget(self.last_number - self._remembered)
-            self._connection.execute("COMMIT")
+            self.memory.forget(self.last_number)
+            if draft.ids:
+                self._room.allot()
+            self.connection.execute("COMMIT")
         self._open = None
+        recent = self.memory.recall()
         for number, digest, *_ in draft.ids:
-            self._recent.add(number, digest)
+            recent.add(number, digest)
         self.last_number += len(draft.ids)
-        self.pending += draft.pending - finished
         self.last_flight = ledger.last_flight
-        self._owed += draft.owed - ledger.released
-        self._dead += draft.dead + buried
-        self._used = used
+        self._room.take(
+            used, pending=draft.pending - finished, owed=draft.owed - ledger.released, dead=draft.dead + buried
+        )
 
     def sweep(self, older_than: float) -> int:
-        """Make room, 500 at most a call: deliveries settled before `older_than`, or the oldest when space is short.
+        """Make room, 500 at most a call: deliveries settled before `older_than` leave.
 
-        When nothing settled is left and space is still short, the oldest ids go. Pending and dead ones
-        are never touched. The next call goes on behind the last that went, until one gives 0. Gives
-        how many went; raises `Unavailable`.
+        When space is short, bodies of settled deliveries go next, then settled deliveries, then the
+        oldest ids, each from the oldest on. Pending and dead ones are never touched. The next call goes
+        on behind the last that went, until one gives 0. Gives how many went; raises `Unavailable`.
         """
+        sweep = self._sweep
         try:
-            with self._connection:
-                short = self.usage.short
-                gone = self._sweep.deliveries(older_than, short=short)
-                if short and not gone:
-                    gone = self._sweep.ids(self.last_number)
-                used = self._measure()
-                oldest = count(self._connection, "SELECT coalesce(min(number), 0) FROM ids")
+            with self.connection:
+                gone = sweep.deliveries(older_than)
+                if self.usage.short:
+                    gone = gone or sweep.bodies() or sweep.deliveries(None) or sweep.ids(self.last_number)
+                used = self._room.measure()
+                oldest = count(self.connection, "SELECT coalesce(min(number), 0) FROM ids")
         except apsw.Error as error:
-            self._sweep = Sweep(self._connection)  # from the oldest on: what seemed gone is there again
-            raise Unavailable(f"the spool could not be swept: {error}") from error
-        self._used = used
-        self._recent.forget(oldest)
+            self._sweep = Sweep(self.connection)  # from the oldest on: what seemed gone is there again
+            self.sound = isinstance(error, apsw.FullError | apsw.BusyError)
+            raise failure("the spool could not be swept", error) from error
+        self._room.take(used)
+        if self.memory.recent:
+            self.memory.recent.forget(oldest)
         return gone
 
     def take_back(self, last_number: int, last_flight: int) -> None:
@@ -189,33 +191,31 @@ class Store:
             )
             raise Unavailable(msg)
         try:
-            with self._connection:
-                take_back(self._connection, last_number, last_flight)
-                self._connection.pragma("user_version", SCHEMA_VERSION)
+            with self.connection:
+                take_back(self.connection, last_number, last_flight)
+                self.connection.pragma("user_version", SCHEMA_VERSION)
         except apsw.Error as error:
-            msg = f"the spool could not be written: {error}"
-            raise Unavailable(msg) from error
+            raise failure("the spool could not be written", error) from error
 
     def bound_log(self) -> None:
         """Fold the write-ahead log into the database when the keeper could not keep up with it.
 
         Leaves it as it is while somebody reads it for longer than a moment. Raises `Unavailable`.
         """
-        self._connection.set_busy_timeout(BOUND_MS)
+        self.connection.set_busy_timeout(BOUND_MS)
         try:
-            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
+            self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
         except apsw.BusyError:
             return
         except apsw.Error as error:
-            self.sound = False
-            msg = f"the spool could not be written: {error}"
-            raise Unavailable(msg) from error
+            self.sound = isinstance(error, apsw.FullError)
+            raise failure("the spool could not be written", error) from error
         finally:
-            self._connection.set_busy_timeout(BUSY_MS)
+            self.connection.set_busy_timeout(BUSY_MS)
 
     def close(self) -> None:
         """Close the file; the log is folded into the database."""
-        self._connection.close()
+        self.connection.close()
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
@@ -228,28 +228,13 @@ class Store:
             self.sound = isinstance(error, apsw.FullError | apsw.BusyError)
             if not isinstance(error, apsw.Error):
                 raise
-            msg = f"the spool could not be written: {error}"
-            raise Unavailable(msg) from error
-
-    def _forget(self, horizon: int) -> None:
-        """Let ids up to the horizon leave the file; memory has forgotten each of them already."""
-        if horizon - self._oldest_id >= min(FORGET_IDS, self._remembered):
-            self._connection.execute("DELETE FROM ids WHERE number <= ?", (horizon,))
-            self._oldest_id = horizon + 1
+            raise failure("the spool could not be written", error) from error
 
     def _count_log(self, _connection: apsw.Connection, _database: str, frames: int) -> int:
         self.log_frames = frames
         return apsw.SQLITE_OK
 
-    def _measure(self) -> int:
-        used = self._connection.pragma("page_count") - self._connection.pragma("freelist_count")
-        return int(used * PAGE_SIZE)
-
-    def _sizes(self, numbers: Iterable[int]) -> int:
-        query = f"SELECT {SIZE} FROM deliveries WHERE number = ?"  # noqa: S608 - constant
-        return sum(size for number in numbers for (size,) in rows(self._connection, query, (number,)))
-
     def _roll_back(self) -> None:
         with suppress(apsw.Error):  # what counts is the error before; the file is opened anew after it
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -121,7 +122,7 @@ def test_a_relay_that_runs_is_asked(tmp_path: Path) -> None:
         assert running.metric("relay_deliveries_withdrawn_total", withdrawn="replayed") == 1
         assert running.metric("relay_deliveries_pending") == 3
         assert running.told("delivery.discarded", delivery=2, because="noise")
-        assert typed(running, "replay", "1", "--topic", "no topic", code=1)[0].endswith(
+        assert typed(running, "replay", "1", "--topic", "changing.given", code=1)[0].endswith(
             "  1: it was replayed already, as delivery 6; only with --again is that done twice\n"
         )
         assert "'no topic' is no legal topic name" in typed(running, "replay", "3", "--topic", "no topic", code=1)[0]
@@ -171,17 +172,15 @@ def test_one_that_answers_nonsense_is_told_of(tmp_path: Path) -> None:
     with running, socket.create_server(("127.0.0.1", 0)) as stranger:
         stranger.settimeout(30)
         mend(running, admin={"port": stranger.getsockname()[1]})
-        with closing(socket.socket()):
-            import threading
 
-            def babble() -> None:
-                connection, _ = stranger.accept()
-                with connection:
-                    connection.recv(65_536)
-                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        def babble() -> None:
+            connection, _ = stranger.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
 
-            threading.Thread(target=babble, daemon=True).start()
-            _, said = typed(running, "replay", "1", code=1)
+        threading.Thread(target=babble, daemon=True).start()
+        _, said = typed(running, "replay", "1", code=1)
         assert "is no relay" in said
 
 
@@ -222,8 +221,8 @@ def test_many_are_changed_in_pieces(tmp_path: Path) -> None:
         for number in range(6, 506):
             columns = "source, event_id, type, received_at, key_id, signature, status, reason, detail, settled_at, owed"
             connection.execute(
-                f"INSERT INTO deliveries (number, {columns}) SELECT ?, {columns} FROM deliveries WHERE number = 1",
-                (number,),  # noqa: S608 - constant
+                f"INSERT INTO deliveries (number, {columns}) SELECT ?, {columns} FROM deliveries WHERE number = 1",  # noqa: S608 - constant
+                (number,),
             )
             connection.execute("INSERT INTO bodies SELECT ?, body FROM bodies WHERE number = 1", (number,))
             connection.execute("INSERT INTO ids VALUES (?, randomblob(16), randomblob(16), 1)", (number,))

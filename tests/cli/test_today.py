@@ -12,7 +12,7 @@ from relay.core.model import Status
 from relay.spool import Journal
 from tests.cli.typed import free_port, relay
 from tests.running import event, settings
-from tests.spool.samples import FLIGHT, NOW, append, entry, opened, published, settle
+from tests.spool.samples import FLIGHT, MIB, NOW, append, entry, opened, published, settle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,3 +62,25 @@ def test_what_has_left_is_told_with_its_number_and_time(config: str, tmp_path: P
         assert told in done.stdout
         done = relay(*verb, named, "--json", "-c", config)
         assert json.loads(done.stdout) == {"delivery": 1, "accepted": "1970-01-12T13:46:40.000Z", "kept": False}
+
+
+def test_what_has_lost_its_body_is_told_without_it(config: str, tmp_path: Path) -> None:
+    """Swept to make room, a body can neither be shown nor judged anew; all else is told, and nothing is made up."""
+    with opened(tmp_path / "spool.db", max_size=2 * MIB) as store:
+        append(store, entry("1", body=event(event_id="1"), status=Status.DROPPED))
+        while not store.usage.short:
+            append(store, entry(str(store.last_number + 1), body=bytes(60_000), status=Status.DROPPED))
+        assert store.sweep(0)
+    found = json.loads(relay("deliveries", "show", "1", "--json", "-c", config).stdout)
+    assert (found["status"], found["bytes"], found["verified"]) == ("dropped", None, None)
+    text = relay("explain", "1", "-c", config).stdout
+    for line in (
+        "its body swept to make room",
+        "not checked: the body has left the spool",
+        "nothing: the body has left",
+    ):
+        assert line in text
+    for option in ("--raw", "--body"):
+        refused = relay("deliveries", "show", "1", option, "-c", config)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr.startswith("relay: delivery 1: the body has left the spool, to make room")

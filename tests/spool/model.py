@@ -22,7 +22,7 @@ FINAL = (Status.PUBLISHED, Status.DROPPED)  # what the sweep may take
 
 @dataclass
 class Line:
-    """One accepted delivery, and what became of it. `swept` ones have no body any more."""
+    """One accepted delivery, and what became of it. `stripped` ones have no body any more, `swept` ones no row."""
 
     number: int
     entry: Entry
@@ -33,6 +33,12 @@ class Line:
     settled_at: float
     records: dict[str, Settlement] = field(default_factory=dict)
     swept: bool = False
+    stripped: bool = False
+
+    @property
+    def body(self) -> bytes | None:
+        """Its body, None once that has left to make room."""
+        return None if self.stripped else self.entry.delivery.body
 
     @property
     def placed(self) -> tuple[Placed, ...]:
@@ -44,7 +50,7 @@ class Line:
 class View(NamedTuple):
     """What can be seen of a spool from outside: in the model, or in a file."""
 
-    deliveries: list[tuple[int, str, str, bytes]]
+    deliveries: list[tuple[int, str, str, bytes | None]]
     records: list[tuple[int, str, int | None, int | None]]
     flights: list[tuple[int, str, int]]
     ids: list[int]
@@ -72,7 +78,7 @@ class Model:
     def view(self) -> View:
         """Show what a file must hold."""
         return View(
-            [(line.number, line.entry.event_id, line.status, line.entry.delivery.body) for line in self.kept],
+            [(line.number, line.entry.event_id, line.status, line.body) for line in self.kept],
             [
                 (line.number, topic, s.partition, s.offset)
                 for line in self.kept
@@ -143,19 +149,39 @@ class Model:
             assert one.reason in (reasons or {line.reason})
             line.reason = one.reason
 
-    def sweep(self, *, older_than: float, short: bool, ids: set[int]) -> None:
-        """Forget what a sweep takes: by age, or all that is settled when space is short; then ids, to those given."""
+    def sweep(self, *, older_than: float, short: bool, found: View) -> None:
+        """Forget what a sweep takes: by age; when space is short bodies, then deliveries, then ids, as was found.
+
+        How far it goes when space is short is measured in the file, so it is looked up there; the order is ours.
+        """
         for line in self.kept:
-            if line.status in FINAL and (short or line.settled_at < older_than):
-                line.swept = True
-                line.records = {}
-        gone = self.ids - ids
-        if gone:
+            if line.status in FINAL and line.settled_at < older_than:
+                self._leave(line)
+        left = {number: body for number, _, _, body in found.deliveries}
+        settled = [line for line in self.kept if line.status in FINAL]
+        swept = [line for line in settled if line.number not in left]
+        stripped = [line for line in settled if line.number in left and left[line.number] is None and not line.stripped]
+        assert short or not (swept or stripped), "what is young left without need"
+        bodies = [line.number for line in settled if left.get(line.number) is not None]
+        rows_left = [line.number for line in settled if line.number in left]
+        assert not (swept and bodies), "a row left before a body"
+        assert max((line.number for line in stripped), default=0) < min(bodies, default=1 << 62), "the oldest go first"
+        assert max((line.number for line in swept), default=0) < min(rows_left, default=1 << 62), "the oldest go first"
+        for line in stripped:
+            line.stripped = True
+        for line in swept:
+            self._leave(line)
+        ids = set(found.ids)
+        forgotten = self.ids - ids
+        if forgotten:
             assert short, "ids were forgotten without need"
             assert len(self.lines) in ids, "the last id must stay, or its number would be given again"
-            assert max(gone) < min([line.number for line in self.kept], default=len(self.lines))
+            assert max(forgotten) < min([line.number for line in self.kept], default=len(self.lines))
         assert ids <= self.ids
         self.ids = ids
+
+    def _leave(self, line: Line) -> None:
+        line.swept, line.records = True, {}
 
     def _first(self, identity: tuple[str, ...]) -> Line | None:
         return next((line for line in self.lines if line.number in self.ids and line.identity == identity), None)

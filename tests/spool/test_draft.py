@@ -102,9 +102,9 @@ def test_beyond_the_horizon_an_id_is_new(path: Path) -> None:
     """Exactly the last ids are remembered, as many as configured, also when it is configured anew."""
     with opened(path, remembered=3) as store:
         append(store, *(entry(str(number)) for number in range(1, 6)))
-        assert store.horizon == (3, 3)
+        assert store.memory.horizon == (3, 3)
         assert [a.duplicate for a in append(store, entry("3"), entry("2"))] == [True, False]
-        assert store.horizon == (3, 4)
+        assert store.memory.horizon == (3, 4)
     with opened(path, remembered=2) as store:
         assert [a.duplicate for a in append(store, entry("5"), entry("4"))] == [True, False]
 

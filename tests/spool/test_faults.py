@@ -93,21 +93,6 @@ async def test_after_a_disk_error_the_file_is_opened_anew(
     assert look(path, "SELECT number, status FROM deliveries") == [(1, "published"), (2, "published")]
 
 
-async def test_a_file_that_was_replaced_is_not_gone_on_with(
-    path: Path, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """When another file stands in its place the spool stays at fault, and says what is lost."""
-    monkeypatch.setattr("relay.spool.spool.PROBE_INTERVAL", 0.01)
-    async with spool_at(path, metrics) as spool:
-        await append_all(spool, ["1"])
-        alter(path, FORBID)
-        for end in ("", "-wal", "-shm"):
-            path.with_name(f"spool.db{end}").unlink()
-        with pytest.raises(Unavailable):
-            await append_all(spool, ["forbidden"])
-        await until(lambda: "lost what it held: delivery 1 was accepted" in (spool.fault or ""))
-
-
 @pytest.mark.slow
 def test_what_was_told_survives_a_kill(path: Path) -> None:
     """A process killed as soon as it said a number leaves that delivery on disk, and no gap; ten times over."""

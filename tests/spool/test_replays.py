@@ -122,7 +122,7 @@ def test_a_replay_is_no_first_one(path: Path) -> None:
         append(store, replay(1), entry("2"))
         (again,) = append(store, entry("1"))
         assert (again.number, again.status, again.reason, again.duplicate) == (1, Status.DROPPED, None, True)
-        assert store.horizon == (3, 1)
+        assert store.memory.horizon == (3, 1)
     with opened(path, remembered=3) as store:
         assert append(store, entry("1"))[0].duplicate
         assert append(store, entry("2"))[0].number == 3

@@ -46,7 +46,7 @@ REFUSED = (1, Status.DEAD, Reason.REFUSED)
 
 def remembered(store: Store) -> tuple[object, ...]:
     """Give all that a store knows without asking the file."""
-    return store.usage, store.pending, store.last_number, store.last_flight, store.horizon
+    return store.usage, store.pending, store.last_number, store.last_flight, store.memory.horizon
 
 
 def test_a_delivery_is_published_with_its_last_record(path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_commit_that_cannot_begin_changes_nothing(path: Path) -> None:
         append(store, entry("1"))
         before = remembered(store)
         store.close()
-        with pytest.raises(Unavailable, match="the spool could not be written"):
+        with pytest.raises(Unavailable, match="was deleted or replaced"):
             store.commit([entry("2")], (), NOW)
         assert remembered(store) == before
 
@@ -222,18 +222,18 @@ def test_take_back_proves_that_the_disk_takes_writes(path: Path) -> None:
 
 
 def test_the_horizon_has_an_age(path: Path) -> None:
-    """`read_horizon_since` is when the oldest id remembered was accepted, whether or not its body is there."""
+    """`recall` is when the oldest id remembered was accepted, whether or not its body is there."""
     with opened(path, remembered=2) as store:
-        assert store.read_horizon_since() is None
+        assert store.recall() is None
         for number in range(3):
             store.commit([entry(str(number), status=Status.DROPPED)], (), NOW + number)
         store.sweep(NOW + 10)
-        assert store.read_horizon_since() == NOW + 1
+        assert store.recall() == NOW + 1
     with opened(path, remembered=1) as store:
-        assert store.read_horizon_since() == NOW + 2
+        assert store.recall() == NOW + 2
         store.close()
         with pytest.raises(Unavailable):
-            store.read_horizon_since()
+            store.recall()
 
 
 def test_what_a_sender_was_told_is_kept(path: Path) -> None:

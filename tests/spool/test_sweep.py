@@ -36,9 +36,9 @@ def test_the_sweep_goes_in_small_pieces(path: Path) -> None:
         assert [store.sweep(NOW + 1) for _ in range(4)] == [500, 500, 200, 0]
 
 
-def test_short_of_space_the_sweep_takes_the_oldest(path: Path) -> None:
-    """When space is short the oldest settled ones go although they are young, only as long as it is."""
-    with opened(path, max_size=2 * MIB) as store:
+def test_short_of_space_bodies_go_first(path: Path) -> None:
+    """When space is short the oldest settled bodies go although they are young, only as long as it is; rows stay."""
+    with opened(path, max_size=2 * MIB, remembered=10_000) as store:
         append(store, entry("pending", body=bytes(1000)))
         number = 0
         while not store.usage.short:
@@ -47,9 +47,28 @@ def test_short_of_space_the_sweep_takes_the_oldest(path: Path) -> None:
         assert store.sweep(0) == 500
         assert store.sweep(0) == 0
         assert not store.usage.short
-    [(count, first)] = look(path, "SELECT count(*), min(number) FROM deliveries WHERE status = 'dropped'")
-    assert (count, first) == (number - 500, 502)
-    assert look(path, "SELECT count(*) FROM deliveries WHERE status = 'pending'") == [(1,)]
+        assert append(store, entry("3", body=bytes(1000)))[0].duplicate, "what has lost its body is known"
+    bodies = "SELECT count(*), min(number) FROM bodies JOIN deliveries USING (number) WHERE status = 'dropped'"
+    assert look(path, bodies) == [(number - 500, 502)]
+    assert look(path, "SELECT count(*) FROM deliveries WHERE status = 'dropped'") == [(number,)]
+    assert look(path, "SELECT count(*) FROM deliveries JOIN bodies USING (number) WHERE status = 'pending'") == [(1,)]
+
+
+def test_short_of_space_rows_go_when_no_body_is_left(path: Path) -> None:
+    """What is left of settled deliveries leaves once there is nothing larger, the oldest first; repeats stay known."""
+    with opened(path, max_size=MIB, remembered=100_000) as store:
+        append(store, entry("pending"), entry("dead", status=Status.DEAD))
+        number = 0
+        while look(path, "SELECT count(*) FROM deliveries WHERE status = 'dropped'") == [(number,)]:
+            append(store, *(entry(f"{number + place}", body=b"{}", status=Status.DROPPED) for place in range(50)))
+            number += 50
+            while store.usage.short and store.sweep(0):
+                pass
+        [(count, first)] = look(path, "SELECT count(*), min(number) FROM deliveries WHERE number > 2")
+        assert first != 3
+        assert look(path, "SELECT max(number) - min(number) + 1 FROM deliveries WHERE number > 2") == [(count,)]
+        assert look(path, "SELECT number FROM bodies WHERE number <= 2") == [(1,), (2,)]
+        assert append(store, entry("0"))[0].duplicate
 
 
 def test_nothing_small_fills_the_spool_for_good(path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from relay.core.model import Status
 from relay.spool import Journal
+from relay.spool.writer import Writer
 from tests.spool.samples import (
     NOW,
     alter,
@@ -65,7 +66,7 @@ async def test_a_start_is_marked_and_a_reopened_file_is_none(path: Path, metrics
         await append_all(spool, ["1", "2"])
     async with spool_at(path, metrics) as spool:
         await append_all(spool, ["3"])
-        await spool._writer.do(spool._reopen)
+        await spool._access.write(Writer.reopen)
         await append_all(spool, ["4"])
     assert (totals_of(path, started=True).accepted, totals_of(path).accepted) == (2, 4)
 
@@ -74,9 +75,9 @@ def test_a_commit_without_an_end_writes_no_totals(path: Path) -> None:
     """A commit that only journals costs no page more than before."""
     with opened(path) as store:
         append(store, entry("1"))
-        changes = store._connection.total_changes()
+        changes = store.connection.total_changes()
         store.commit((), [Journal()], NOW)
-        assert store._connection.total_changes() == changes
+        assert store.connection.total_changes() == changes
 
 
 def test_a_spool_of_version_2_is_counted_when_it_is_brought_up(path: Path) -> None:

@@ -1,0 +1,20 @@
+"""What SQLite and the disk say, as the fate of those who wait."""
+
+from __future__ import annotations
+
+import apsw
+
+from relay.core.errors import Cause, Unavailable
+
+
+class Damaged(Unavailable):
+    """The file is damaged or gone: it must be made anew of what can be read."""
+
+
+def failure(what: str, error: Exception) -> Unavailable:
+    """Give the fate for an error, worded as `what` went wrong and why."""
+    if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+        return Damaged(f"{what}: {error}")
+    if isinstance(error, apsw.FullError):
+        return Unavailable(f"{what}: {error}", retry_after=5, cause=Cause.SPOOL_FULL)
+    return Unavailable(f"{what}: {error}")

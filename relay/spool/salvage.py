@@ -1,0 +1,145 @@
+"""Salvage: a new file made of what can be read of a damaged one, which is set aside."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+import apsw
+
+from relay.spool.file import COUNTED, KEPT, connect_writer, count, rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TABLES = {"deliveries": "number", "bodies": "number", "records": "number", "flights": "id", "ids": "number"}
+TOGETHER = 1_000  # rows in one transaction
+LOG_PAGES = 1_000
+BODYLESS = f"SELECT number FROM deliveries WHERE {KEPT} AND number NOT IN (SELECT number FROM bodies)"  # noqa: S608 - constant
+GAPS = (
+    "INSERT OR IGNORE INTO ids (number, digest, fingerprint, accepted_at) "
+    "WITH RECURSIVE every(number) AS (VALUES (?) UNION ALL SELECT number + 1 FROM every WHERE number < ?) "
+    "SELECT number, zeroblob(16), zeroblob(16), 0 FROM every"
+)
+
+
+class Salvaged(NamedTuple):
+    """What was saved: deliveries kept and lost, the tables that were damaged, and where the old file is, if any."""
+
+    kept: int
+    lost: int
+    damaged: tuple[str, ...]
+    aside: Path | None
+
+
+def salvage(path: Path, source: apsw.Connection, last_number: int) -> Salvaged:
+    """Put a new file in the place of the one at `path`, with what can be read through `source`; closes that.
+
+    No other connection may be open. Rows are copied one after the other, and behind one that cannot be read
+    it goes on with the next number, so that damage costs only what stood there. Numbers up to `last_number`
+    are not given again, and ids that are lost leave no gap. What is pending or dead and has lost its row or
+    its body is lost. Raises `apsw.Error` and OSError when the new file cannot be written; then all is as it was.
+    """
+    fresh = path.with_name(path.name + ".salvage")
+    for file in _files(fresh):
+        file.unlink(missing_ok=True)
+    with closing(connect_writer(fresh)) as target:
+        target.wal_autocheckpoint(LOG_PAGES)
+        last = max(last_number, *(_last(source, table) for table, key in TABLES.items() if key == "number"))
+        missing = {table: _copy(source, target, table, max(last, _last(source, table))) for table in TABLES}
+        lost = _tidy(target, missing["deliveries"], missing["bodies"], last)
+        kept = count(target, "SELECT count(*) FROM deliveries")
+    with suppress(apsw.Error):  # what it held was read, as far as it could be
+        source.close()
+    aside = _set_aside(path)
+    fresh.replace(path)
+    _sync(path.parent)
+    return Salvaged(kept, lost, tuple(table for table, keys in missing.items() if keys), aside)
+
+
+def _last(source: apsw.Connection, table: str) -> int:
+    with suppress(apsw.Error):
+        return count(source, f"SELECT coalesce(max({TABLES[table]}), 0) FROM {table}")  # noqa: S608 - constants
+    return 0
+
+
+def _copy(source: apsw.Connection, target: apsw.Connection, table: str, last: int) -> set[int]:
+    """Copy a table; give the keys at which nothing could be read, be it that there was something or not."""
+    key = TABLES[table]
+    names = _columns(target, table)
+    with suppress(apsw.Error):  # an older schema has fewer
+        there = _columns(source, table)
+        names = [name for name in names if name in there] or names
+    columns, values = ", ".join(f'"{name}"' for name in names), ", ".join("?" * len(names))
+    query = f"SELECT {columns} FROM {table} WHERE {key} >= ? ORDER BY {key}"  # noqa: S608 - constants
+    insert = f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({values})"  # noqa: S608 - constants
+    place, missing = 1, set()
+    while place <= last:
+        found: list[tuple[apsw.SQLiteValue, ...]] = []
+        start = None
+        try:
+            for row in source.execute(query, (place,)):
+                found.append(row)
+                start = place = max(place, int(row[names.index(key)]))
+                if len(found) == TOGETHER:
+                    _write(target, insert, found)
+                    found = []
+            place = last
+        except (apsw.Error, ValueError):  # ValueError: a text that is none any more
+            if start is None:
+                missing.add(place)
+        _write(target, insert, found)
+        place += 1
+    return missing
+
+
+def _columns(connection: apsw.Connection, table: str) -> list[str]:
+    return [str(name) for _, name, *_ in rows(connection, f"PRAGMA table_info({table})")]
+
+
+def _write(target: apsw.Connection, insert: str, found: list[tuple[apsw.SQLiteValue, ...]]) -> None:
+    with target:
+        target.executemany(insert, found)
+
+
+def _tidy(target: apsw.Connection, missing: set[int], bodies: set[int], last: int) -> int:
+    """Let what is there fit together; count the deliveries that were there, and are lost."""
+    with target:
+        bodyless = {number for (number,) in rows(target, BODYLESS)}
+        for table in ("deliveries", "records"):
+            target.executemany(f"DELETE FROM {table} WHERE number = ?", [(number,) for number in bodyless])  # noqa: S608 - names above
+        stray = "SELECT number FROM bodies WHERE number NOT IN (SELECT number FROM deliveries)"
+        strays = {number for (number,) in rows(target, stray)}
+        target.execute("DELETE FROM bodies WHERE number NOT IN (SELECT number FROM deliveries)")
+        first = count(target, f"SELECT coalesce(min(number), {last}) FROM ids")  # noqa: S608 - a number
+        if last:
+            target.execute(GAPS, (first, last))
+        target.execute(f"DELETE FROM totals; {COUNTED}")  # noqa: S608 - constant
+    # A number without a row and without a body had been swept.
+    return len(bodyless | {number for number in missing if number in strays or number in bodies})
+
+
+def _set_aside(path: Path) -> Path | None:
+    """Give the damaged file and its log another name."""
+    name = f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+    aside = path.with_name(name)
+    found = None
+    for file, kept in zip(_files(path), _files(aside), strict=True):
+        if file.exists():
+            file.rename(kept)
+            found = found or kept
+    return found
+
+
+def _files(path: Path) -> tuple[Path, ...]:
+    return tuple(path.with_name(path.name + end) for end in ("", "-wal", "-shm"))
+
+
+def _sync(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,166 @@
+"""Writer: the store as it is opened, written, and opened anew when the disk has failed it."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import apsw
+import structlog
+
+from relay.core.errors import Cause, Unavailable
+from relay.spool import totals
+from relay.spool.ballast import Ballast
+from relay.spool.failure import failure
+from relay.spool.file import connect_reader
+from relay.spool.salvage import salvage
+from relay.spool.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from relay.spool.recent import RecentIds
+    from relay.spool.values import Appended, Entry, Journal, Journalled
+
+    Answers = tuple[list[Appended | Unavailable], list[Journalled]]
+
+log = structlog.get_logger()
+
+
+class Writer:
+    """Holds the one store that writes the file. Used from the writer's thread alone, but for `store`.
+
+    While others have filled the disk the spool is *squeezed*: it has given up its ballast, and takes only
+    what goes into the space that its file has already, less the reserve; so what is pending drains.
+    """
+
+    def __init__(self, path: Path, *, max_size: int, remembered: int, ballast: int) -> None:
+        """Open the file, and load the ballast. Raises `Unavailable` when it cannot be used."""
+        self._path, self._max_size, self._remembered = path, max_size, remembered
+        self._ballast = Ballast(path, ballast)
+        self._limit: int | None = None
+        self.lost = 0  # deliveries that could not be read from a damaged file, since the start
+        self.store = self._open()
+        if not self.squeezed and not self._ballast.load():
+            self._squeeze()
+        with suppress(apsw.FullError):  # then the metrics of this start are not held against the totals rightly
+            totals.mark_start(self.store.connection)
+
+    @property
+    def squeezed(self) -> bool:
+        """Tell whether the disk was found full and has not had room since."""
+        return self._limit is not None
+
+    def commit(self, entries: Sequence[Entry], journals: Sequence[Journal]) -> Answers:
+        """Write all of it in one transaction, on a file opened anew when it has failed. Raises `Unavailable`.
+
+        When the disk is full the ballast goes, and then entries are refused, so that journals are written.
+        """
+        answers = self._commit_if_room(entries, journals)
+        if answers is None:
+            self._squeeze()
+            answers = self._commit_if_room(entries, journals)
+        if answers is None:
+            self._bound(self.store.usage.used)
+            _, journalled = self.store.commit((), journals, time.time())
+            full = Unavailable("the disk is full", retry_after=5, cause=Cause.SPOOL_FULL)
+            answers = [full] * len(entries), journalled
+        return answers
+
+    def reopen(self) -> None:
+        """Open the file anew, as of the last commit that succeeded: failed pages are never tried again.
+
+        Raises `Unavailable` while the disk refuses.
+        """
+        number, flight, recent = self.store.last_number, self.store.last_flight, self.store.memory.recent
+        self.store.close()
+        store = self._open()
+        store.take_back(number, flight)
+        store.close()
+        store = self._open(recent)  # which knows nothing of what has just been taken back
+        store.last_flight = flight  # a lane may still name an older one as landed, so none of them is given again
+        self.store = store
+
+    def renew(self) -> None:
+        """Put a file made of what can be read in the place of a damaged or deleted one. Raises `Unavailable`.
+
+        Every other connection must be closed. What was deleted is still read by the connection that is open.
+        """
+        self._salvage(self.store.connection, self.store.last_number)
+        self.reopen()
+
+    def tend(self) -> None:
+        """Look whether the file is there still, and load the ballast again once the disk has room.
+
+        Raises `Damaged` when it is not.
+        """
+        self.store.place.check()
+        if self.squeezed and self._ballast.fits and self._ballast.load():
+            self._bound(None)
+            log.info("spool.eased", path=str(self._path))
+
+    def close(self) -> None:
+        """Close the file."""
+        self.store.close()
+
+    def _open(self, recent: RecentIds | None = None) -> Store:
+        try:
+            store = self._open_store(recent)
+        except Unavailable:
+            if not self._ballast.disk_is_full or not self._ballast.drop():
+                raise
+            store = self._open_store(recent)  # SQLite makes files beside the spool, for which there was no room
+            self._limit = self._path.stat().st_size
+        store.bound(self._limit)
+        return store
+
+    def _open_store(self, recent: RecentIds | None) -> Store:
+        try:
+            try:
+                return Store(self._path, max_size=self._max_size, remembered=self._remembered, recent=recent)
+            except apsw.CorruptError:
+                self._salvage(connect_reader(self._path), 0)
+            return Store(self._path, max_size=self._max_size, remembered=self._remembered, recent=recent)
+        except (apsw.Error, OSError) as error:
+            raise failure(f"the spool {self._path} cannot be opened", error) from error
+
+    def _salvage(self, source: apsw.Connection, last_number: int) -> None:
+        log.error("spool.damaged", path=str(self._path))
+        try:
+            salvaged = salvage(self._path, source, last_number)
+        except (apsw.Error, OSError) as error:
+            raise failure(f"the spool {self._path} is damaged, and cannot be made anew", error) from error
+        self.lost += salvaged.lost
+        log.error(
+            "spool.salvaged",
+            path=str(self._path),
+            kept=salvaged.kept,
+            lost=salvaged.lost,
+            damaged=list(salvaged.damaged),
+            aside=str(salvaged.aside) if salvaged.aside else None,
+        )
+
+    def _commit_if_room(self, entries: Sequence[Entry], journals: Sequence[Journal]) -> Answers | None:
+        if not self.store.sound:
+            self.reopen()
+        try:
+            return self.store.commit(entries, journals, time.time())
+        except Unavailable as error:
+            if error.cause is not Cause.SPOOL_FULL:
+                raise
+        return None
+
+    def _squeeze(self) -> None:
+        """Make do with the space that the file has; begin its log anew, so that that need not grow either."""
+        freed = self._ballast.drop()
+        if not self.squeezed:
+            log.error("spool.squeezed", path=str(self._path), freed=freed)
+            self._bound(self._path.stat().st_size)
+        with suppress(Unavailable):  # the commit that follows finds out
+            self.store.bound_log()
+
+    def _bound(self, limit: int | None) -> None:
+        self._limit = limit
+        self.store.bound(limit)

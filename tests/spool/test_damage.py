@@ -1,0 +1,194 @@
+"""Damage: what can be read of a spool goes on, the rest is counted and set aside; what was deleted is put back."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import apsw
+import pytest
+from structlog.testing import capture_logs
+
+from relay.core.errors import Unavailable
+from relay.spool import Journal
+from relay.spool.file import PAGE_SIZE, connect_reader, rows
+from relay.spool.salvage import salvage
+from tests.spool.samples import (
+    FLIGHT,
+    append,
+    append_all,
+    dump,
+    entry,
+    log_of,
+    look,
+    opened,
+    published,
+    spool_at,
+    until,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from relay.metrics import Metrics
+    from relay.spool import Entry, Spool
+
+COUNT = 400
+LEAVES = (10, 13)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look after the file often."""
+    monkeypatch.setattr("relay.spool.spool.PROBE_INTERVAL", 0.01)
+
+
+def some(number: int) -> Entry:
+    """Give a delivery of which three fill a page."""
+    return entry(f"id-{number}", body=f"{number:06}".encode() * 200)
+
+
+def fill(path: Path) -> None:
+    """Make a spool with deliveries, of which some are settled, and a flight."""
+    with opened(path) as store:
+        for start in range(1, COUNT + 1, 50):
+            append(store, *(some(number) for number in range(start, start + 50)))
+        store.commit((), [Journal(tuple(published(number) for number in range(1, 101)), flights=(FLIGHT,))], 0.0)
+
+
+def pages_of(path: Path, table: str) -> list[int]:
+    """Find the leaves of a table, by the page's kind and what it holds."""
+    with closing(apsw.Connection(str(path))) as connection:
+        ((root,),) = rows(connection, "SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,))
+    content = path.read_bytes()
+    root_page = content[(root - 1) * PAGE_SIZE : root * PAGE_SIZE]
+    if root_page[0] in LEAVES:
+        return [root]
+    cells = int.from_bytes(root_page[3:5])
+    pointers = [int.from_bytes(root_page[12 + 2 * place : 14 + 2 * place]) for place in range(cells)]
+    return [int.from_bytes(root_page[pointer : pointer + 4]) for pointer in pointers]
+
+
+def ruin(path: Path, pages: list[int]) -> None:
+    """Write over pages, as a bad disk does."""
+    with path.open("r+b") as file:
+        for page in pages:
+            file.seek((page - 1) * PAGE_SIZE)
+            file.write(b"\xff" * PAGE_SIZE)
+
+
+@pytest.mark.parametrize("table", ["deliveries", "bodies", "ids", "records", "flights"])
+def test_what_can_be_read_is_kept(path: Path, table: str) -> None:
+    """Ruined pages cost what stood on them and no more: the loss is counted, and the damaged file is kept."""
+    fill(path)
+    whole = dump(path)
+    leaves = pages_of(path, table)
+    ruin(path, leaves[len(leaves) // 2 :][:2])
+    salvaged = salvage(path, connect_reader(path), COUNT)
+    kept = dump(path)
+    assert look(path, "PRAGMA integrity_check") == [("ok",)]
+    assert salvaged.damaged == (table,)
+    assert salvaged.aside is not None
+    assert salvaged.aside.name.startswith("spool.db.damaged-")
+    pending = range(101, COUNT + 1)
+    lost = [number for number in pending if number not in {row[0] for row in kept["deliveries"]}]
+    if table in {"deliveries", "bodies"}:
+        assert len(lost) == salvaged.lost
+        assert 3 <= len(lost) <= 100
+    else:
+        assert (lost, salvaged.lost) == ([], 0)
+    for name in {"deliveries", "bodies", "records"} - {table}:
+        assert kept[name] == [row for row in whole[name] if row[0] not in lost]
+    assert kept["flights"] == ([] if table == "flights" else whole["flights"])
+    assert [row[0] for row in kept["ids"]] == list(range(1, COUNT + 1))
+    with opened(path, remembered=10_000) as store:
+        again = append(store, *(some(number) for number in range(1, COUNT + 1)))
+    unknown = [place for place, answer in enumerate(again, 1) if not answer.duplicate]
+    assert all(answer.number == place for place, answer in enumerate(again, 1) if answer.duplicate)
+    assert 3 <= len(unknown) < COUNT if table == "ids" else not unknown
+
+
+def test_a_file_of_which_nothing_can_be_read_gives_no_number_twice(path: Path) -> None:
+    """When all that was stored is lost the order goes on behind it."""
+    fill(path)
+    ruin(path, list(range(2, 1 + path.stat().st_size // PAGE_SIZE)))
+    salvaged = salvage(path, connect_reader(path), COUNT)
+    assert (salvaged.kept, salvaged.lost) == (0, COUNT)
+    with opened(path) as store:
+        assert [answer.number for answer in append(store, entry("next"))] == [COUNT + 1]
+
+
+async def test_damage_that_is_found_when_it_is_read(path: Path, metrics: Metrics) -> None:
+    """A page that cannot be read costs its reader an answer; then the spool is whole again, and says what is lost."""
+    fill(path)
+    ruin(path, pages_of(path, "bodies")[-9:-7])
+    with capture_logs() as lines:
+        async with spool_at(path, metrics) as spool:
+            with pytest.raises(Unavailable, match=r"the spool could not be read: .*malformed"):
+                await read_all(spool)
+            assert spool.fault
+            await until(lambda: spool.fault is None)
+            found = await read_all(spool)
+            assert [answer.number for answer in await append_all(spool, ["new", "id-7"])] == [COUNT + 1, 7]
+            assert spool.pending == len(found) + 1
+            assert spool.lost == COUNT - 100 - len(found) > 0
+    assert all(body == some(number).delivery.body for number, body in found.items())
+    events = [line["event"] for line in lines]
+    assert events == ["spool.opened", "spool.failed", "spool.damaged", "spool.salvaged", "spool.opened"]
+    assert str(lines[3]["aside"]).startswith(f"{path}.damaged-")
+
+
+async def test_damage_that_is_found_at_start(path: Path, metrics: Metrics) -> None:
+    """What is found out when the file is opened is mended before the spool serves."""
+    fill(path)
+    ruin(path, pages_of(path, "kept")[:1])
+    async with spool_at(path, metrics) as spool:
+        assert (spool.pending, spool.lost) == (300, 0)
+        assert len(await read_all(spool)) == 300
+
+
+@pytest.mark.parametrize("what", ["deleted", "replaced", "log deleted", "folder moved"])
+async def test_what_is_taken_away_beneath_it_is_put_back(path: Path, metrics: Metrics, what: str) -> None:
+    """Nothing is acknowledged into a file that is gone, and nothing that was is lost: it can be read still."""
+    path = path.parent / "data" / path.name
+    told: list[int] = []
+    async with spool_at(path, metrics) as spool:
+        await append_all(spool, ["1", "2"])
+        await spool.write(Journal(flights=(FLIGHT,)))
+        if what == "folder moved":
+            path.parent.rename(path.parent.with_name("moved"))
+            path.parent.mkdir()
+        elif what == "log deleted":
+            log_of(path).unlink()
+        else:
+            path.unlink()
+        if what == "replaced":
+            path.write_text("somebody else's")
+        with pytest.raises(Unavailable, match="was deleted or replaced beneath the relay"):
+            await spool.append(entry("3"), lambda appended: told.append(appended.number))
+        await until(lambda: spool.fault is None)
+        assert [answer.number for answer in await append_all(spool, ["3", "2"])] == [3, 2]
+        assert [stored.number for stored in await spool.page(0, 9)] == [1, 2, 3]
+        assert (spool.lost, len(await spool.flights())) == (0, 1)
+    assert told == []
+    assert look(path, "SELECT number, event_id FROM deliveries") == [(1, "1"), (2, "2"), (3, "3")]
+    aside = [file.read_bytes() for file in path.parent.glob("spool.db.damaged-*")]
+    assert (b"somebody else's" in aside) == (what == "replaced")
+
+
+async def test_what_is_taken_away_while_nobody_writes_is_put_back_too(path: Path, metrics: Metrics) -> None:
+    """The file is looked after also while nothing comes, so that a crash later loses nothing."""
+    async with spool_at(path, metrics) as spool:
+        await append_all(spool, ["1"])
+        with capture_logs() as lines:
+            path.unlink()  # noqa: ASYNC240 - nobody else waits
+            await until(lambda: any(line["event"] == "spool.salvaged" for line in lines) and spool.fault is None)
+        assert look(path, "SELECT number FROM deliveries") == [(1,)]
+
+
+async def read_all(spool: Spool) -> dict[int, bytes]:
+    """Read what is pending, page by page."""
+    found: dict[int, bytes] = {}
+    while page := await spool.page(max(found, default=0), spool.last_number):
+        found |= {stored.number: stored.delivery.body for stored in page}
+    return found
