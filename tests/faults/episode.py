@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import random
 import tempfile
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from tests.kafka.admin import Admin
 from tests.kafka.cluster import Cluster
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Self
 
     from tests.faults.fault import Fault
@@ -38,8 +39,8 @@ class Ground:
 
         Raises `TimeoutError` or `AssertionError` when the relay does not recover.
         """
-        name = f"{fault.name.replace(' ', '-')}-{uuid.UUID(int=random.Random(seed).getrandbits(128))}"
-        with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+        name = f"{fault.name.replace(' ', '-')}-{uuid.uuid4()}"
+        with tempfile.TemporaryDirectory(prefix="faults-") as folder, self._mended():
             scene = Scene(
                 self.cluster, self.admin, Path(folder), name=name, seed=seed, rate=rate, **fault.sections
             )
@@ -51,8 +52,16 @@ class Ground:
                     recovery = max(recovery, scene.recover())
                 scene.run_until_more(AFTER)
                 finding = scene.judge(recovery)
-        self.admin.wait_until_whole()
         return finding
+
+    @contextmanager
+    def _mended(self) -> Iterator[None]:
+        """Make the brokers whole again, whatever was done to them."""
+        try:
+            yield
+        finally:
+            self.cluster.mend()
+            self.admin.wait_until_whole()
 
     def __enter__(self) -> Self:
         self.cluster.start()

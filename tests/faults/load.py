@@ -77,6 +77,7 @@ class Load:
         self._relay, self._topics, self._period = relay, topics, 1 / rate
         self._seed = seed
         self._over = threading.Event()
+        self._aborted = False
         self._pacing = threading.Lock()
         self._next = time.monotonic()
         self._count = 0
@@ -99,6 +100,11 @@ class Load:
             thread.join(max(0.0, deadline - time.monotonic()))
             if thread.is_alive():
                 raise TimeoutError("a delivery was begun and got no answer")
+
+    def abort(self) -> None:
+        """End at once, whatever is under way."""
+        self._aborted = True
+        self._over.set()
 
     def _run(self, number: int) -> None:
         chance = random.Random(f"{self._seed}/{number}")
@@ -138,7 +144,7 @@ class Load:
     def _insist(self, sender: _Sender, chance: random.Random, event_id: str, sent: Sent) -> bool:
         """Send until it is accepted, or given up; tell which."""
         body = body_of(event_id, sent)
-        while True:
+        while not self._aborted:
             answer = sender.post(sent.source, body, KEYS[sent.source])
             if answer is None and chance.random() < ABANDONED:
                 return False
@@ -149,6 +155,7 @@ class Load:
                 self.wrong.append(f"{event_id}: {answer.status}")
                 return False
             time.sleep(RETRY)
+        return False
 
     def _note(self, event_id: str, answer: Answer) -> None:
         fields = answer.fields

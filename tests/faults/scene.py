@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PARTITIONS = 3
 NAMES = (*KEYS, "failed")
-PATIENCE = 120.0  # seconds for anything that has to come true in the end
+PATIENCE = 60.0  # seconds for anything that has to come true in the end
 KAFKA = {"request_timeout": "3s", "topics": {"create": False}}
 
 
@@ -88,7 +88,7 @@ class Scene:
         owed = [(topic, one) for one in tuple(self.load.answered) for topic in self.load.sent[one].topics]
         while owed := [(topic, one) for topic, one in owed if not self._is_out(topic, one)]:
             if time.monotonic() - started > PATIENCE:
-                raise TimeoutError(f"{len(owed)} records were not read, as {owed[:3]}; {self._rows()}")
+                raise TimeoutError(f"{len(owed)} records were not read, as {owed[:3]}; {self.subscriber.state}; {self._rows()}")
             time.sleep(0.05)
         return time.monotonic() - started
 
@@ -132,7 +132,10 @@ class Scene:
 
     def __exit__(self, kind: object, *rest: object) -> None:
         try:
-            self.load.stop()
+            if kind is None:
+                for topic in self.topics.values():
+                    self.admin.delete(topic)
         finally:
+            self.load.abort()
             self.subscriber.close()
             self.relay.__exit__(kind, *rest)

@@ -7,11 +7,18 @@ import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+GIVEN_UP = (
+    KafkaError._AUTO_OFFSET_RESET,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_PARTITION,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError.OFFSET_OUT_OF_RANGE,
+)
 LOOK = 1.0  # seconds between two looks for new partitions
 
 
@@ -42,10 +49,10 @@ class Subscriber:
                 "isolation.level": "read_uncommitted",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",
+                "log_level": 0,
                 "topic.metadata.refresh.interval.ms": 500,
                 "reconnect.backoff.max.ms": 500,
                 "fetch.wait.max.ms": 100,
-                "log_level": 0,
             }
         )
         self._lives: dict[str, int] = {}
@@ -89,6 +96,16 @@ class Subscriber:
                 raise TimeoutError("the subscriber did not reach the end of the topics")
             time.sleep(0.02)
 
+    @property
+    def state(self) -> str:
+        """Tell how far it has read, and how far there is to read."""
+        with self._lock:
+            try:
+                ends = {p: self._consumer.get_watermark_offsets(TopicPartition(*p), timeout=3) for p in self._positions}
+            except KafkaException as error:
+                return str(error)
+        return str({p: (self._positions[p], ends[p]) for p in ends})
+
     def close(self) -> None:
         """Stop reading."""
         self._over.set()
@@ -105,9 +122,17 @@ class Subscriber:
                     error = message.error()
                     if error is None:
                         self._take(message)
-                    elif error.code() in (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET):
-                        self.faults.append(str(error))
+                    else:
+                        self._hear(message.topic(), message.partition(), error)
             time.sleep(0.005)  # so that others get the lock
+
+    def _hear(self, topic: str, partition: int, error: KafkaError) -> None:
+        """Take a partition up again that the client gave up, as brokers do not all know a new one at once."""
+        if error.code() == KafkaError.OFFSET_OUT_OF_RANGE:
+            self.faults.append(f"{topic} {partition}: {error}")
+        if (topic, partition) in self._positions and error.code() in GIVEN_UP:
+            self._consumer.incremental_unassign([TopicPartition(topic, partition)])
+            self._consumer.incremental_assign([TopicPartition(topic, partition, self._positions[topic, partition])])
 
     def _look(self) -> None:
         """Follow partitions that are new."""
@@ -118,7 +143,7 @@ class Subscriber:
         self._looked_at = time.monotonic()
         shown = [(topic, number) for topic in self.found if topic in topics for number in topics[topic].partitions]
         if new := [place for place in shown if place not in self._positions]:
-            self._consumer.incremental_assign([TopicPartition(*place, OFFSET_BEGINNING) for place in new])
+            self._consumer.incremental_assign([TopicPartition(*place, 0) for place in new])
             self._positions |= dict.fromkeys(new, 0)
 
     def _take(self, message: object) -> None:

@@ -8,7 +8,7 @@ from confluent_kafka.admin import AclOperation
 
 from tests.faults.fault import Fault
 from tests.faults.load import LARGE_BYTES
-from tests.faults.processes import NOTICED
+from tests.faults.processes import NOTICED, SHORT
 
 if TYPE_CHECKING:
     from tests.faults.scene import Scene
@@ -22,7 +22,6 @@ def too_few_in_sync(scene: Scene) -> None:
     scene.wait_until_held("contoso")
     scene.run_for(scene.chance.uniform(0, NOTICED))
     scene.cluster.restart(node)
-    scene.admin.set(topic, "min.insync.replicas", None)
 
 
 def leaderless(scene: Scene) -> None:
@@ -92,8 +91,8 @@ def _make_again(scene: Scene, short: str, replicas: list[list[int]], config: dic
 
 
 FAULTS = (
-    Fault("too few in sync", too_few_in_sync),
-    Fault("leaderless", leaderless, {"kafka": {"delivery_timeout": "4s"}}),
+    Fault("too few in sync", too_few_in_sync, SHORT),
+    Fault("leaderless", leaderless, SHORT),
     Fault("topic deleted and made again", make_again),
     Fault("partitions added", enlarge),
     Fault("message too large", lower_the_limit),

@@ -87,6 +87,11 @@ class Broker:
             self._process.wait()
             self._process = None
 
+    @property
+    def runs(self) -> bool:
+        """Tell whether the process is there, be it frozen or not."""
+        return self._process is not None and self._process.poll() is None
+
     def pause(self) -> None:
         """Freeze: connections stay open and nothing answers, as behind a black hole."""
         self._running().send_signal(signal.SIGSTOP)

@@ -121,6 +121,16 @@ class Cluster:
         self._brokers[node].stop()
         self._brokers[node].start()
 
+    def mend(self) -> None:
+        """Let every broker go on that is frozen, and start every one that does not run."""
+        down = [node for node, broker in self._brokers.items() if not broker.runs]
+        for node in down:
+            self.start_again(node)
+        for node in self._brokers.keys() - set(down):
+            self.resume(node)
+        for node in down:
+            self.wait_until_known(node)
+
     def pause(self, node: int) -> None:
         """Freeze a broker: its connections stay open, and nothing answers."""
         self._brokers[node].pause()
