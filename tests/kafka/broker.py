@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import time
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 CLUSTER_ID = "cmVsYXktdGVzdC1rYWZrYQ"
 
 _SMALL_JVM = ("-XX:+UseSerialGC", "-Xshare:auto", "-Djava.awt.headless=true")
+_QUICK = ("-XX:TieredStopAtLevel=1",)
+_REIGN = re.compile(r"Becoming the active controller at epoch (\d+)")
 
 
 class Broker:
@@ -28,11 +31,14 @@ class Broker:
     `properties` is its whole configuration. Its log is `log` in the folder. Not safe for use by two threads.
     """
 
-    def __init__(self, node: int, port: int, folder: Path, properties: Mapping[str, str]) -> None:
-        """Write the configuration down; nothing runs yet."""
+    def __init__(
+        self, node: int, port: int, folder: Path, properties: Mapping[str, str], *, brief: bool = False
+    ) -> None:
+        """Write the configuration down; nothing runs yet. A `brief` one is compiled quickly and not well."""
         folder.mkdir()
         self.node = node
         self.address = f"127.0.0.1:{port}"
+        self._options = _QUICK if brief else ()
         self._folder = folder
         self._log = folder / "log"
         self._properties = folder / "broker.properties"
@@ -43,11 +49,11 @@ class Broker:
     def format(self) -> subprocess.Popen[bytes]:
         """Begin to format the storage for KRaft; the caller waits, so that brokers are formatted side by side."""
         # The first compiler only: this program is over before the second could help.
-        return self._java(("-XX:TieredStopAtLevel=1",), "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c")
+        return self._java(_QUICK, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c")
 
     def start(self) -> None:
         """Begin to run; `wait_until_known` tells when it serves."""
-        self._process = self._java(("-Xms128m", "-Xmx384m"), "kafka.Kafka")
+        self._process = self._java(("-Xms128m", "-Xmx384m", *self._options), "kafka.Kafka")
 
     def wait_until_known(self, nodes: frozenset[int], deadline: float) -> None:
         """Wait until this broker serves and its metadata hold all of `nodes`; `deadline` is of `time.monotonic`.
@@ -81,6 +87,11 @@ class Broker:
             self._process.wait()
             self._process = None
 
+    @property
+    def runs(self) -> bool:
+        """Tell whether the process is there, be it frozen or not."""
+        return self._process is not None and self._process.poll() is None
+
     def pause(self) -> None:
         """Freeze: connections stay open and nothing answers, as behind a black hole."""
         self._running().send_signal(signal.SIGSTOP)
@@ -92,6 +103,10 @@ class Broker:
     def log_end(self) -> str:
         """Give the last lines of the broker's log."""
         return "\n".join(self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-30:])
+
+    def reigns(self) -> int:
+        """Give the last epoch in which this node was the active controller; 0 when it never was."""
+        return max((int(epoch) for epoch in _REIGN.findall(self._log.read_text(errors="replace"))), default=0)
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:

@@ -7,6 +7,7 @@ import shutil
 import socket
 import tempfile
 import time
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -14,6 +15,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from tests.kafka.broker import Broker
+from tests.kafka.properties import added_listener, properties_of
+from tests.kafka.properties import guarded as with_guards
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,14 +33,29 @@ class Cluster:
     replicas two must have a record before it is acknowledged. `config` overrides any setting of all brokers.
     `ports` are for the first brokers, the others get free ones. Blocking, and not safe for use by two threads; from
     a coroutine call it in a thread. A context manager starts and stops it.
+
+    `brief` brokers start in half the time and are slower after that. `guarded` ones have access rules. With `doors`
+    each broker has a listener more that tells clients to come to a port where something stands before it.
     """
 
-    def __init__(self, brokers: int = 1, config: Mapping[str, str] | None = None, *, ports: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        brokers: int = 1,
+        config: Mapping[str, str] | None = None,
+        *,
+        ports: Sequence[int] = (),
+        brief: bool = False,
+        guarded: bool = False,
+        doors: bool = False,
+    ) -> None:
         """Say what the cluster is to be; nothing runs yet."""
         self._config = dict(config or {})
-        free = _free_ports(2 * brokers)
-        self._ports = [*ports, *free[len(ports) : brokers]]
-        self._controllers = free[brokers:]
+        self._brief = brief
+        free = iter(free_ports(5 * brokers))
+        self._ports = [*ports, *islice(free, brokers - len(ports))]
+        self._controllers = list(islice(free, brokers))
+        self._guards = list(islice(free, brokers if guarded else 0))
+        self._behind, self._doors = (list(islice(free, brokers if doors else 0)) for _ in range(2))
         self._folder: Path | None = None
         self._brokers: dict[int, Broker] = {}
 
@@ -45,6 +63,11 @@ class Cluster:
     def bootstrap_servers(self) -> str:
         """Give all brokers as `host:port`, separated by commas, also those that are down."""
         return ",".join(f"127.0.0.1:{port}" for port in self._ports)
+
+    @property
+    def doors(self) -> Sequence[tuple[int, int]]:
+        """Give for each broker the port to which its door sends clients, and the port behind it."""
+        return list(zip(self._doors, self._behind, strict=True))
 
     @property
     def nodes(self) -> tuple[int, ...]:
@@ -60,7 +83,7 @@ class Cluster:
         self._folder = Path(tempfile.mkdtemp(prefix="kafka-"))
         try:
             for node, port in zip(self.nodes, self._ports, strict=True):
-                self._brokers[node] = Broker(node, port, self._folder / str(node), self._properties(node))
+                self._brokers[node] = Broker(node, port, self._folder / str(node), self._properties(node), brief=self._brief)
             self._format()
             for broker in self._brokers.values():
                 broker.start()
@@ -87,12 +110,26 @@ class Cluster:
         Partitions it leads may need a moment more. With most controllers down it cannot serve: `start_again` first.
         """
         self.start_again(node)
+        self.wait_until_known(node, patience)
+
+    def wait_until_known(self, node: int, patience: float = 60.0) -> None:
+        """Wait until a broker that was started serves."""
         self._brokers[node].wait_until_known(frozenset({node}), time.monotonic() + patience)
 
     def start_again(self, node: int) -> None:
         """Do as `restart`, without waiting until it serves."""
         self._brokers[node].stop()
         self._brokers[node].start()
+
+    def mend(self) -> None:
+        """Let every broker go on that is frozen, and start every one that does not run."""
+        down = [node for node, broker in self._brokers.items() if not broker.runs]
+        for node in down:
+            self.start_again(node)
+        for node in self._brokers.keys() - set(down):
+            self.resume(node)
+        for node in down:
+            self.wait_until_known(node)
 
     def pause(self, node: int) -> None:
         """Freeze a broker: its connections stay open, and nothing answers."""
@@ -101,6 +138,10 @@ class Cluster:
     def resume(self, node: int) -> None:
         """Let a paused broker go on."""
         self._brokers[node].resume()
+
+    def controller(self) -> int:
+        """Give the node that was elected controller last; it may be down."""
+        return max(self._brokers.values(), key=lambda broker: broker.reigns()).node
 
     def create_topic(self, name: str, partitions: int = 3, config: Mapping[str, str] | None = None) -> None:
         """Create a topic with a replica on each broker; return when the controller has it.
@@ -133,36 +174,16 @@ class Cluster:
             self._folder = None
 
     def _properties(self, node: int) -> dict[str, str]:
-        size = len(self.nodes)
-        voters = ",".join(f"{n}@127.0.0.1:{port}" for n, port in zip(self.nodes, self._controllers, strict=True))
-        own = f"PLAINTEXT://127.0.0.1:{self._ports[node - 1]}"
-        return {
-            "node.id": str(node),
-            "process.roles": "broker,controller",
-            "controller.quorum.voters": voters,
-            "controller.listener.names": "CONTROLLER",
-            "listeners": f"{own},CONTROLLER://127.0.0.1:{self._controllers[node - 1]}",
-            "advertised.listeners": own,
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-            "auto.create.topics.enable": "false",
-            "num.partitions": "3",
-            "default.replication.factor": str(size),
-            "min.insync.replicas": str(size // 2 + 1),
-            "offsets.topic.replication.factor": str(size),
-            "offsets.topic.num.partitions": "1",
-            "transaction.state.log.replication.factor": str(size),
-            "transaction.state.log.min.isr": "1",
-            "group.initial.rebalance.delay.ms": "0",
-            # A lost broker is noticed in seconds, so that tests of it are short.
-            "broker.heartbeat.interval.ms": "500",
-            "broker.session.timeout.ms": "4000",
-            # The cleaner takes 128 MiB of the small heap unless told.
-            "log.cleaner.dedupe.buffer.size": "4194304",
-            **self._config,
-        }
+        properties = properties_of(node, self._ports, self._controllers)
+        if self._guards:
+            properties = with_guards(properties, self._guards[node - 1])
+        if self._doors:
+            properties = added_listener(properties, "DOOR", "PLAINTEXT", self._behind[node - 1], self._doors[node - 1])
+        return {**properties, **self._config}
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Give ports that nobody listens on, and that no outgoing connection gets."""
     free: list[int] = []
     for port in random.sample(_PORTS, len(_PORTS)):
         with socket.socket() as probe:

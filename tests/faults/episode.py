@@ -1,0 +1,71 @@
+"""Episode: one fault, struck at a relay of its own under load on the shared brokers, and what came of it."""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.faults import processes, topics
+from tests.faults.scene import Scene
+from tests.kafka.admin import Admin
+from tests.kafka.cluster import Cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Self
+
+    from tests.faults.fault import Fault
+    from tests.faults.oracle import Finding
+
+FAULTS = {fault.name: fault for fault in (*processes.FAULTS, *topics.FAULTS)}
+RATE = 150.0  # deliveries a second, at most
+WARM = 100  # deliveries accepted before the fault
+AFTER = 50  # and after it
+
+
+class Ground:
+    """Three brokers with access rules, for one episode after the other. A context manager starts and ends them."""
+
+    def __init__(self) -> None:
+        """Nothing runs yet."""
+        self.cluster = Cluster(3, brief=True, guarded=True, doors=True)
+        self.admin = Admin(self.cluster.bootstrap_servers)
+
+    def play(self, fault: Fault, seed: int, rate: float = RATE, strikes: int = 1) -> Finding:
+        """Strike so many times, and give the finding of it all; the brokers are whole again afterwards.
+
+        Raises `TimeoutError` or `AssertionError` when the relay does not recover.
+        """
+        name = f"{fault.name.replace(' ', '-')}-{uuid.uuid4()}"
+        with tempfile.TemporaryDirectory(prefix="faults-") as folder, self._mended():
+            scene = Scene(
+                self.cluster, self.admin, Path(folder), name=name, seed=seed, rate=rate, **fault.sections
+            )
+            with scene:
+                recovery = 0.0
+                for _ in range(strikes):
+                    scene.run_until_more(WARM)
+                    fault.strike(scene)
+                    recovery = max(recovery, scene.recover())
+                scene.run_until_more(AFTER)
+                finding = scene.judge(recovery)
+        return finding
+
+    @contextmanager
+    def _mended(self) -> Iterator[None]:
+        """Make the brokers whole again, whatever was done to them."""
+        try:
+            yield
+        finally:
+            self.cluster.mend()
+            self.admin.wait_until_whole()
+
+    def __enter__(self) -> Self:
+        self.cluster.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cluster.stop()

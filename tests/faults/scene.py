@@ -1,0 +1,141 @@
+"""Scene: one relay with its own spool and topics on the shared brokers, its load and its subscriber."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, Self
+
+from tests.faults.load import KEYS, Load
+from tests.faults.oracle import Evidence, Excused, Finding, judge, rows_of
+from tests.faults.subscriber import Subscriber
+from tests.running import Running, settings, until
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from tests.kafka.admin import Admin
+    from tests.kafka.cluster import Cluster
+
+PARTITIONS = 3
+NAMES = (*KEYS, "failed")
+PATIENCE = 60.0  # seconds for anything that has to come true in the end
+KAFKA = {"request_timeout": "3s", "topics": {"create": False}}
+
+
+class Scene:
+    """What a fault has before it: brokers, a relay under load, and everything to judge it by.
+
+    `chance` decides what is left to chance, so that an episode can be repeated by its seed. A context
+    manager makes the topics, starts all, and ends all.
+    """
+
+    def __init__(  # noqa: PLR0913 - one value, each by keyword
+        self,
+        cluster: Cluster,
+        admin: Admin,
+        folder: Path,
+        *,
+        name: str,
+        seed: int,
+        rate: float,
+        bootstrap: str | None = None,
+        **sections: object,
+    ) -> None:
+        """Prepare; `name` begins the topics' names, `sections` go over the relay's configuration."""
+        self.cluster, self.admin = cluster, admin
+        self.chance = random.Random(seed)
+        self.topics: Mapping[str, str] = {short: f"{name}.{short}" for short in NAMES}
+        self.excused = Excused()
+        self.spool = folder / "spool.db"
+        routes = [
+            {"name": "failed", "match": {"type": "ProvisioningFailed"}, "topics": [self.topics["failed"]], "continue": True},
+            *({"name": source, "match": {"source": source}, "topics": [self.topics[source]]} for source in KEYS),
+        ]  # fmt: skip
+        sources = {source: {"path": f"/webhooks/{source}", "keys": [key]} for source, key in KEYS.items()}
+        servers = [bootstrap or cluster.bootstrap_servers]
+        kafka = {"bootstrap_servers": servers, **KAFKA, **sections.pop("kafka", {})}  # type: ignore[dict-item] # a section
+        configuration = settings(
+            "", folder, "", **{"routes": routes, "sources": sources, "kafka": kafka, "ack": {"timeout": "1s"}, **sections}
+        )  # fmt: skip
+        self.relay = Running(folder, configuration)
+        self.load = Load(self.relay, self.topics, rate, seed)
+        self._subscriber: Subscriber | None = None
+
+    @property
+    def subscriber(self) -> Subscriber:
+        """Who reads all along."""
+        assert self._subscriber
+        return self._subscriber
+
+    def run_for(self, seconds: float) -> None:
+        """Let the load go on as it is."""
+        time.sleep(seconds)
+
+    def run_until_more(self, count: int) -> None:
+        """Let the load go on until so many more deliveries were accepted."""
+        enough = len(self.load.answered) + count
+        until(lambda: len(self.load.answered) >= enough, PATIENCE)
+
+    def wait_until_held(self, short: str) -> None:
+        """Let the load go on until the relay says that the lane of a topic is in trouble."""
+        until(lambda: f"[!] lane {self.topics[short]}: ".encode() in self.relay.get("/readyz?verbose").body, PATIENCE)
+
+    def recover(self) -> float:
+        """Wait until all that has been accepted by now was read; give the seconds that took."""
+        started = time.monotonic()
+        owed = [(topic, one) for one in tuple(self.load.answered) for topic in self.load.sent[one].topics]
+        while owed := [(topic, one) for topic, one in owed if not self._is_out(topic, one)]:
+            if time.monotonic() - started > PATIENCE:
+                raise TimeoutError(f"{len(owed)} records were not read, as {owed[:3]}; {self.subscriber.state}; {self._rows()}")
+            time.sleep(0.05)
+        return time.monotonic() - started
+
+    def judge(self, recovery: float) -> Finding:
+        """End the load, let the relay publish all it has, stop it, and compare."""
+        self.load.stop(PATIENCE)
+        until(lambda: self.relay.metric("relay_deliveries_pending") == 0, PATIENCE)
+        doubts = self.relay.metric("relay_possible_duplicates_total")
+        assert self.relay.stop() == 0
+        self.subscriber.read_up(PATIENCE)
+        evidence = Evidence(
+            self.load.sent, self.load.answered, self.subscriber.reads, rows_of(self.spool), self.excused
+        )
+        finding = judge(evidence)
+        finding.recovery = recovery
+        finding.faults += self.load.wrong + self.subscriber.faults
+        finding.faults += [f"{doubts:.0f} possible duplicates"] if doubts else []
+        return finding
+
+    def _is_out(self, topic: str, event_id: str) -> bool:
+        """Tell whether a record was read, or never will be for a reason that is excused."""
+        if event_id in self.subscriber.found[topic] or event_id in self.excused.destroyed.get(topic, ()):
+            return True
+        return bool(self.excused.dead) and self.load.sent[event_id].large
+
+    def _rows(self) -> str:
+        """Give what the relay says of its lanes."""
+        return self.relay.get("/readyz?verbose").body.decode()
+
+    def __enter__(self) -> Self:
+        for topic in self.topics.values():
+            self.cluster.create_topic(topic, PARTITIONS)
+        self._subscriber = Subscriber(self.cluster.bootstrap_servers, self.topics.values())
+        try:
+            self.relay.__enter__()
+            self.load.start()
+        except BaseException:
+            self.__exit__(None)
+            raise
+        return self
+
+    def __exit__(self, kind: object, *rest: object) -> None:
+        try:
+            if kind is None:
+                for topic in self.topics.values():
+                    self.admin.delete(topic)
+        finally:
+            self.load.abort()
+            self.subscriber.close()
+            self.relay.__exit__(kind, *rest)

@@ -1,0 +1,113 @@
+"""What an administrator does to a cluster while it is in use."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourcePatternType,
+    ResourceType,
+)
+from confluent_kafka.cimpl import NewPartitions, NewTopic
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+TIMEOUT = 15.0
+
+
+class Admin:
+    """Creates, changes and deletes topics, and says who may write; each call returns when the controller has it.
+
+    Raises `confluent_kafka.KafkaException` when the cluster refuses, or does not answer. Blocking.
+    """
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        """Reach a cluster; nothing is connected yet."""
+        quiet = {"log_level": 0, "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 200}
+        self._client = AdminClient({"bootstrap.servers": bootstrap_servers, **quiet})
+
+    def create(self, topic: str, replicas: Sequence[Sequence[int]], config: Mapping[str, str] | None = None) -> None:
+        """Create a topic: for each partition the nodes that hold it."""
+        new = NewTopic(topic, len(replicas), replica_assignment=[list(nodes) for nodes in replicas])
+        new.config = dict(config or {})
+        self._client.create_topics([new], operation_timeout=TIMEOUT)[topic].result()
+
+    def delete(self, topic: str) -> None:
+        """Delete a topic with all that is in it; return when no broker shows it any more."""
+        self._client.delete_topics([topic], operation_timeout=TIMEOUT)[topic].result()
+        while topic in self._client.list_topics(timeout=TIMEOUT).topics:
+            time.sleep(0.05)
+
+    def enlarge(self, topic: str, partitions: int) -> None:
+        """Give a topic more partitions, so many in all."""
+        self._client.create_partitions([NewPartitions(topic, partitions)], operation_timeout=TIMEOUT)[topic].result()
+
+    def set(self, topic: str, name: str, value: str | None) -> None:
+        """Change one setting of a topic; None gives it the default again."""
+        kind = AlterConfigOpType.DELETE if value is None else AlterConfigOpType.SET
+        entry = ConfigEntry(name, value or "", incremental_operation=kind)
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
+        self._client.incremental_alter_configs([resource])[resource].result()
+
+    def forbid(self, topic: str, *operations: AclOperation) -> None:
+        """Take from everybody the right to some operations on a topic; the others stay allowed."""
+        rules = [_rule(topic, AclOperation.ALL, AclPermissionType.ALLOW)]
+        rules += [_rule(topic, operation, AclPermissionType.DENY) for operation in operations]
+        for made in self._client.create_acls(rules).values():
+            made.result()
+
+    def allow(self, topic: str) -> None:
+        """Take back all that was forbidden of a topic."""
+        (gone,) = self._client.delete_acls([_any_rule(topic)]).values()
+        gone.result()
+
+    def partitions(self, topic: str) -> int:
+        """Count a topic's partitions; 0 when it does not exist."""
+        found = self._client.list_topics(timeout=TIMEOUT).topics.get(topic)
+        return len(found.partitions) if found else 0
+
+    def leaders(self, topic: str) -> list[int]:
+        """Give the node that leads each partition, -1 for none."""
+        found = self._client.list_topics(timeout=TIMEOUT).topics[topic]
+        return [found.partitions[number].leader for number in sorted(found.partitions)]
+
+    def wait_until_whole(self, patience: float = 60.0) -> None:
+        """Wait until every partition has a leader and all its replicas in sync. Raises `TimeoutError`."""
+        deadline = time.monotonic() + patience
+        while not self._is_whole():
+            if time.monotonic() > deadline:
+                raise TimeoutError("the cluster did not become whole")
+            time.sleep(0.1)
+
+    def _is_whole(self) -> bool:
+        try:
+            topics = self._client.list_topics(timeout=2.0).topics.values()
+        except KafkaException:
+            return False
+        return all(
+            partition.leader >= 0 and len(partition.isrs) == len(partition.replicas)
+            for topic in topics
+            for partition in topic.partitions.values()
+        )
+
+
+def _rule(topic: str, operation: AclOperation, permission: AclPermissionType) -> AclBinding:
+    pattern = ResourcePatternType.LITERAL
+    return AclBinding(ResourceType.TOPIC, topic, pattern, "User:ANONYMOUS", "*", operation, permission)
+
+
+def _any_rule(topic: str) -> AclBindingFilter:
+    return AclBindingFilter(
+        ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, None, None, AclOperation.ANY, AclPermissionType.ANY
+    )
