@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tempfile
 import uuid
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.faults import processes, topics
+from relay.sandbox.proxy import Proxy
+from tests.faults import network, processes, topics
 from tests.faults.scene import Scene
 from tests.kafka.admin import Admin
 from tests.kafka.cluster import Cluster
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from tests.faults.fault import Fault
     from tests.faults.oracle import Finding
 
-FAULTS = {fault.name: fault for fault in (*processes.FAULTS, *topics.FAULTS)}
+FAULTS = {fault.name: fault for fault in (*processes.FAULTS, *topics.FAULTS, *network.FAULTS)}
 RATE = 150.0  # deliveries a second, at most
 WARM = 100  # deliveries accepted before the fault
 AFTER = 50  # and after it
@@ -40,10 +41,15 @@ class Ground:
         Raises `TimeoutError` or `AssertionError` when the relay does not recover.
         """
         name = f"{fault.name.replace(' ', '-')}-{uuid.uuid4()}"
-        with tempfile.TemporaryDirectory(prefix="faults-") as folder, self._mended():
+        with tempfile.TemporaryDirectory(prefix="faults-") as folder, self._mended(), ExitStack() as stack:
+            proxies = [
+                stack.enter_context(Proxy("127.0.0.1", behind, listen=door))
+                for door, behind in (self.cluster.doors if fault.by_door else ())
+            ]
             scene = Scene(
-                self.cluster, self.admin, Path(folder), name=name, seed=seed, rate=rate, **fault.sections
-            )
+                self.cluster, self.admin, Path(folder), name=name, seed=seed, rate=rate, proxies=proxies,
+                **fault.sections,
+            )  # fmt: skip
             with scene:
                 recovery = 0.0
                 for _ in range(strikes):

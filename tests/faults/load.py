@@ -9,13 +9,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from relay.core.model import Placed
 from relay.core.signature import sign
 from tests.running import request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from relay.core.model import Placed
     from tests.running import Running
     from tests.wire import Answer, Wire
 

@@ -1,4 +1,4 @@
-"""Oracle: what was sent and answered, beside what was read and what the spool says: is every promise kept?"""
+"""Oracle: what was sent and answered, beside what was read and what the spool says, and which promises were broken."""
 
 from __future__ import annotations
 

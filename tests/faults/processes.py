@@ -16,7 +16,7 @@ SHORT = {"kafka": {"delivery_timeout": "4s"}}
 
 
 def kill_relay(scene: Scene) -> None:
-    """kill -9 of the relay, with deliveries in flight, and a start at once."""
+    """Kill -9 of the relay, with deliveries in flight, and a start at once."""
     scene.run_until_more(scene.chance.randint(5, 100))
     scene.relay.kill9()
     scene.relay.start()
@@ -30,7 +30,7 @@ def stop_relay(scene: Scene) -> None:
 
 
 def kill_broker(scene: Scene) -> None:
-    """kill -9 of a broker, which comes back later."""
+    """Kill -9 of a broker, which comes back later."""
     node = scene.chance.choice(scene.cluster.nodes)
     scene.cluster.kill(node)
     scene.run_for(scene.chance.uniform(0, NOTICED))
@@ -38,7 +38,7 @@ def kill_broker(scene: Scene) -> None:
 
 
 def kill_controller(scene: Scene) -> None:
-    """kill -9 of the active controller."""
+    """Kill -9 of the active controller."""
     node = scene.cluster.controller()
     scene.cluster.kill(node)
     scene.run_for(scene.chance.uniform(0, NOTICED))
@@ -46,7 +46,7 @@ def kill_controller(scene: Scene) -> None:
 
 
 def kill_relay_and_broker(scene: Scene) -> None:
-    """kill -9 of both at once; the relay starts first, and recovers while the broker is still away."""
+    """Kill -9 of both at once; the relay starts first, and recovers while the broker is still away."""
     node = scene.chance.choice(scene.cluster.nodes)
     scene.run_until_more(scene.chance.randint(5, 100))
     scene.cluster.kill(node)
@@ -57,7 +57,7 @@ def kill_relay_and_broker(scene: Scene) -> None:
 
 
 def kill_all(scene: Scene) -> None:
-    """kill -9 of all brokers and of the relay at once: as when the power goes."""
+    """Kill -9 of all brokers and of the relay at once: as when the power goes."""
     for node in scene.cluster.nodes:
         scene.cluster.kill(node)
     scene.relay.kill9()

@@ -12,9 +12,10 @@ from tests.faults.subscriber import Subscriber
 from tests.running import Running, settings, until
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from relay.sandbox.proxy import Proxy
     from tests.kafka.admin import Admin
     from tests.kafka.cluster import Cluster
 
@@ -31,7 +32,7 @@ class Scene:
     manager makes the topics, starts all, and ends all.
     """
 
-    def __init__(  # noqa: PLR0913 - one value, each by keyword
+    def __init__(
         self,
         cluster: Cluster,
         admin: Admin,
@@ -40,24 +41,31 @@ class Scene:
         name: str,
         seed: int,
         rate: float,
-        bootstrap: str | None = None,
+        proxies: Sequence[Proxy] = (),
         **sections: object,
     ) -> None:
-        """Prepare; `name` begins the topics' names, `sections` go over the relay's configuration."""
-        self.cluster, self.admin = cluster, admin
+        """Prepare; `name` begins the topics' names, `sections` go over the relay's configuration.
+
+        With `proxies` the relay reaches the brokers through them alone.
+        """
+        self.cluster, self.admin, self.proxies = cluster, admin, proxies
         self.chance = random.Random(seed)
         self.topics: Mapping[str, str] = {short: f"{name}.{short}" for short in NAMES}
         self.excused = Excused()
         self.spool = folder / "spool.db"
         routes = [
-            {"name": "failed", "match": {"type": "ProvisioningFailed"}, "topics": [self.topics["failed"]], "continue": True},
+            {
+                "name": "failed", "match": {"type": "ProvisioningFailed"},
+                "topics": [self.topics["failed"]], "continue": True,
+            },
             *({"name": source, "match": {"source": source}, "topics": [self.topics[source]]} for source in KEYS),
         ]  # fmt: skip
         sources = {source: {"path": f"/webhooks/{source}", "keys": [key]} for source, key in KEYS.items()}
-        servers = [bootstrap or cluster.bootstrap_servers]
+        servers = [proxy.address for proxy in proxies] or [cluster.bootstrap_servers]
         kafka = {"bootstrap_servers": servers, **KAFKA, **sections.pop("kafka", {})}  # type: ignore[dict-item] # a section
         configuration = settings(
-            "", folder, "", **{"routes": routes, "sources": sources, "kafka": kafka, "ack": {"timeout": "1s"}, **sections}
+            "", folder, "",
+            **{"routes": routes, "sources": sources, "kafka": kafka, "ack": {"timeout": "1s"}, **sections},
         )  # fmt: skip
         self.relay = Running(folder, configuration)
         self.load = Load(self.relay, self.topics, rate, seed)
@@ -88,7 +96,9 @@ class Scene:
         owed = [(topic, one) for one in tuple(self.load.answered) for topic in self.load.sent[one].topics]
         while owed := [(topic, one) for topic, one in owed if not self._is_out(topic, one)]:
             if time.monotonic() - started > PATIENCE:
-                raise TimeoutError(f"{len(owed)} records were not read, as {owed[:3]}; {self.subscriber.state}; {self._rows()}")
+                raise TimeoutError(
+                    f"{len(owed)} records were not read, as {owed[:3]}; {self.subscriber.state}; {self._rows()}"
+                )
             time.sleep(0.05)
         return time.monotonic() - started
 

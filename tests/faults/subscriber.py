@@ -119,11 +119,11 @@ class Subscriber:
                     self._look()
                 messages = self._consumer.consume(500, 0.05)
                 for message in messages:
-                    error = message.error()
+                    error, topic, partition = message.error(), message.topic(), message.partition()
                     if error is None:
                         self._take(message)
-                    else:
-                        self._hear(message.topic(), message.partition(), error)
+                    elif topic is not None and partition is not None:
+                        self._hear(topic, partition, error)
             time.sleep(0.005)  # so that others get the lock
 
     def _hear(self, topic: str, partition: int, error: KafkaError) -> None:

@@ -109,5 +109,7 @@ def _rule(topic: str, operation: AclOperation, permission: AclPermissionType) ->
 
 def _any_rule(topic: str) -> AclBindingFilter:
     return AclBindingFilter(
-        ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, None, None, AclOperation.ANY, AclPermissionType.ANY
-    )
+        ResourceType.TOPIC, topic, ResourcePatternType.LITERAL,
+        None, None,  # type: ignore[arg-type]  # None is any principal and host
+        AclOperation.ANY, AclPermissionType.ANY,
+    )  # fmt: skip

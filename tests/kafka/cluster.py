@@ -83,7 +83,9 @@ class Cluster:
         self._folder = Path(tempfile.mkdtemp(prefix="kafka-"))
         try:
             for node, port in zip(self.nodes, self._ports, strict=True):
-                self._brokers[node] = Broker(node, port, self._folder / str(node), self._properties(node), brief=self._brief)
+                self._brokers[node] = Broker(
+                    node, port, self._folder / str(node), self._properties(node), brief=self._brief
+                )
             self._format()
             for broker in self._brokers.values():
                 broker.start()

@@ -12,7 +12,7 @@ _LOGIN = f'{_PLAIN} username="broker" password="broker" user_broker="broker";'
 
 
 def properties_of(node: int, ports: Sequence[int], controllers: Sequence[int]) -> dict[str, str]:
-    """Give the settings of a broker that is its own controller; `ports` and `controllers` are of all nodes, in order."""
+    """Give the settings of a broker that is its own controller; ports are those of all nodes, in order."""
     size = len(ports)
     own = f"PLAINTEXT://127.0.0.1:{ports[node - 1]}"
     voters = ",".join(f"{number}@127.0.0.1:{port}" for number, port in enumerate(controllers, 1))
@@ -41,7 +41,9 @@ def properties_of(node: int, ports: Sequence[int], controllers: Sequence[int]) -
     }
 
 
-def added_listener(properties: Mapping[str, str], name: str, protocol: str, port: int, advertised: int) -> dict[str, str]:
+def added_listener(
+    properties: Mapping[str, str], name: str, protocol: str, port: int, advertised: int
+) -> dict[str, str]:
     """Give settings with one listener more, which tells clients to come to the port `advertised`."""
     return {
         **properties,
