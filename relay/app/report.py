@@ -62,9 +62,9 @@ class Report:
             spool_dead_bytes=usage.dead,
             spool_lost=self._spool.lost,
             dedupe_ids=self._spool.horizon[0],
-            dedupe_horizon_seconds=now - since if since else 0.0,
+            dedupe_horizon_seconds=_age(since, now),
             flights=len(flights),
-            flight_oldest_seconds=max((now - flight.sent_at for flight in flights), default=0.0),
+            flight_oldest_seconds=max((_age(flight.sent_at, now) for flight in flights), default=0.0),
             requests_in_flight=self._listener.in_flight,
             answers_waiting=self._forwarder.waiting,
             lanes=tuple(self._lane_gauges(lane, now) for lane in self._forwarder.lanes.values()),
@@ -117,7 +117,7 @@ class Report:
 
     def _lane_gauges(self, lane: Lane, now: float) -> LaneGauges:
         owed, since = self._forwarder.tally.of(lane.topic), self._forwarder.waiting_since(lane)
-        return LaneGauges(lane.topic, lane.state, owed.records, owed.size, now - since if since else 0.0)
+        return LaneGauges(lane.topic, lane.state, owed.records, owed.size, _age(since, now))
 
     def _lane(self, lane: Lane) -> Check:
         """Say how a lane stands: what is wrong and since when, and how much of what age waits."""
@@ -132,3 +132,8 @@ class Report:
             return Check(f"lane {lane.topic}", State.WARN, f"{lane.trouble}; since {since}; {waits}")
         state = State.OK if lane.state is LaneState.READY else State.WARN
         return Check(f"lane {lane.topic}", state, f"{lane.state}; {waits}")
+
+
+def _age(since: float | None, now: float) -> float:
+    """Give how long ago something was; never less than nothing, although the clock may have been set back."""
+    return max(0.0, now - since) if since else 0.0

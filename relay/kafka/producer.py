@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -149,9 +150,9 @@ class Producer:
             await asyncio.wait_for(self._producer.client.close(), KILL_STEP)
 
     async def _send_one(self, partition: int, records: Sequence[Record]) -> Outcome:
-        batch = self._producer.create_batch()
+        batch, now = self._producer.create_batch(), int(time.time() * 1000)
         for record in records:
-            added = batch.append(key=record.key, value=record.value, timestamp=None, headers=list(record.headers))
+            added = batch.append(key=record.key, value=record.value, timestamp=now, headers=list(record.headers))
             if added is None:
                 return Refused(Kind.CONTENT, "batch larger than the producer's room")
         batch.close()

@@ -60,6 +60,7 @@ class Lane:
         self._recovery = Recovery(topic, self._logbook, neighbours)
         self._recovering = bool(flights)
         self._failures = 0
+        self._failed_at = 0.0  # as `since`, by the clock that nobody sets
 
     @property
     def state(self) -> LaneState:
@@ -159,7 +160,7 @@ class Lane:
     def _fail(self, error: Unavailable) -> None:
         """Say what is wrong, once for each trouble, and since when."""
         if self.trouble is None:
-            self.since = time.time()
+            self.since, self._failed_at = time.time(), time.monotonic()
         if isinstance(error, TopicMissing) and self.trouble != str(error):
             log.error("topic.missing", topic=self.topic, error=str(error))
         elif self.trouble != str(error):
@@ -169,7 +170,7 @@ class Lane:
 
     def _heal(self) -> None:
         if self.trouble:
-            log.info("lane.healed", topic=self.topic, seconds=round(time.time() - self.since, 3))
+            log.info("lane.healed", topic=self.topic, seconds=round(time.monotonic() - self._failed_at, 3))
             self.trouble = None
             self.since = time.time()
         self._failures = 0
