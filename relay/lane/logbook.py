@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from relay.core.model import Placed
@@ -38,8 +39,17 @@ class Logbook:
     ) -> list[Batch]:
         """Settle what waits and journal new flights, in the place of others maybe; give the new batches.
 
-        Raises `Unavailable`.
+        Raises `Unavailable`. Who is cancelled meanwhile leaves when the commit is over, so that what came to its end
+        on disk is told.
         """
+        writing = asyncio.ensure_future(self._write(flights, replaced))
+        try:
+            return await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait([writing])
+            raise
+
+    async def _write(self, flights: Sequence[tuple[Flight, Sequence[Item]]], replaced: Sequence[Batch]) -> list[Batch]:
         landed, buried = tuple(self._landed), tuple(self._buried)
         journal = Journal(
             settlements=tuple(self._settlements()),

@@ -11,6 +11,9 @@ from relay.core.errors import Reason
 from relay.core.model import Copy, Delivery, Placed, Status
 
 
+ORDINARY = 4096  # bytes that a delivery takes, its rows and what its settlement will take included; few take more
+
+
 class Entry(msgspec.Struct, frozen=True):
     """A delivery to be appended, with the fate it starts with.
 
@@ -139,8 +142,8 @@ class Usage:
 
     @property
     def full(self) -> bool:
-        """Tell whether a new delivery would be refused (flights and settlements never are)."""
-        return self.used >= self.max_size - self.reserve
+        """Tell whether a new delivery of ordinary size would be refused (flights and settlements never are)."""
+        return self.used + ORDINARY > self.max_size - self.reserve
 
 
 class Verdict(msgspec.Struct, frozen=True):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from relay.core.model import Signs
@@ -175,7 +175,7 @@ def test_an_outcome_is_one_line(ground: Ground) -> None:
     (line,) = [line for event in SETTLED for line in ground.relay.told(f"delivery.{event}", id=name)]
     assert float(str(line.pop("duration_ms"))) > 0
     assert line.pop("timestamp")
-    assert line.pop("records") == [asdict(record) for record in answer.records]
+    assert line.pop("records") == [msgspec.to_builtins(record) for record in answer.records]
     assert line == {
         "level": "info",
         "event": "delivery.published",
