@@ -10,7 +10,6 @@ import msgspec
 from relay.core.errors import Reason
 from relay.core.model import Copy, Delivery, Placed, Status
 
-
 ORDINARY = 4096  # bytes that a delivery takes, its rows and what its settlement will take included; few take more
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from relay.spool import Appended
+    from relay.spool import Appended, Journal, Journalled
 
 LATER = "ProvisioningCompleted"
 
@@ -56,6 +56,35 @@ async def test_a_stop_ends_although_a_commit_comes_back_in_its_midst(tmp_path: P
         async with process(tmp_path, kafka) as running:
             await until(lambda: running.spool.pending == 0)
     assert published(kafka, f"syskit.{LATER}") == [1]
+
+
+async def test_a_stop_in_the_midst_of_a_commit_tells_what_came_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The settlement is on disk, and its lane is ended before it hears of it: the outcome is told all the same."""
+    kafka = FakeKafka()
+    kafka.create_topic(STARTED)
+    written, heard = asyncio.Event(), asyncio.Event()
+    with capture_logs() as told:
+        async with process(tmp_path, kafka) as running:
+            write = running.spool.write
+
+            async def late(journal: Journal) -> Journalled:
+                journalled = await write(journal)
+                if journal.settlements:
+                    written.set()
+                    await heard.wait()
+                return journalled
+
+            monkeypatch.setattr(running.spool, "write", late)
+            await running.accept(range(1, 2))
+            await written.wait()
+            stopping = asyncio.ensure_future(running.forwarder.stop())
+            await asyncio.sleep(0)  # it has cancelled the lane
+            heard.set()
+            await stopping
+            assert running.spool.pending == 0
+    assert [line["delivery"] for line in told if line["event"] == "delivery.published"] == [1]
 
 
 async def test_what_a_lane_owes_is_known_wherever_it_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
