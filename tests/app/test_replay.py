@@ -215,3 +215,23 @@ def test_dead_letters_are_mirrored(kafka: Cluster, tmp_path: Path) -> None:
         )
         assert typed(running, "show", "1")[0]["mirrored"] == 2
         assert running.stop() == 0
+
+
+def test_the_books_hold_whatever_was_replayed_discarded_or_mirrored(kafka: Cluster, tmp_path: Path) -> None:
+    """`relay audit --kafka` finds nothing wrong, beside the relay and at rest, and counts what copies are."""
+    mirrored = {"topic": "replay.books.dead"}
+    routes = rules("replay.books", "Provisioning*")
+    with relay_of(kafka, tmp_path, routes, dead_letters=mirrored) as running:
+        for number in range(20):
+            running.post(event(kind="Unknown" if number % 2 else "ProvisioningStarted", event_id=f"b{number:02}"))
+        until(lambda: running.metric("relay_deliveries_mirrored_total") == 10)
+        running.settle()
+        typed(running, "replay", "2", "4", "--topic", "replay.books", "--yes")
+        typed(running, "replay", "1", "--yes")
+        typed(running, "discard", "6", "8", "--because", "noise", "--yes")
+        running.settle()
+        beside = relay("audit", "--kafka", "-c", str(running.config))
+        assert beside.returncode == 0, (beside.stdout, beside.stderr)
+        assert running.stop() == 0
+        rest = relay("audit", "--kafka", "-c", str(running.config))
+        assert rest.returncode == 0, (rest.stdout, rest.stderr)
