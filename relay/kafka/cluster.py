@@ -13,13 +13,17 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
+from relay.kafka.history import History
 from relay.kafka.producer import Producer
 from relay.kafka.refusals import refused, unreachable
 from relay.kafka.security import connection
 from relay.kafka.values import KafkaUnavailable, Topic, TopicMissing
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from relay.config import Kafka
+    from relay.core.model import Record
     from relay.kafka.values import Identity
 
 log = structlog.get_logger()
@@ -67,6 +71,14 @@ class Cluster:
         )
         await producer.open(identity, self._config.request_timeout)
         return producer
+
+    async def find(self, topic: str, partition: int, records: Sequence[Record], since: float) -> int | None:
+        """Read a partition back for a batch; see `History.find`. Raises `KafkaUnavailable`, also where it may not."""
+        try:
+            async with asyncio.timeout(self._config.delivery_timeout), History(self._config) as history:
+                return await history.find((topic, partition), records, since)
+        except TimeoutError as error:
+            raise KafkaUnavailable(f"topic {topic} could not be read back in time") from error
 
     async def close(self) -> None:
         """Hang up."""

@@ -16,12 +16,14 @@ from relay.kafka.security import connection
 from relay.kafka.values import KafkaUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Mapping
+    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
     from typing import Self
 
     from relay.config import Kafka
+    from relay.core.model import Record
 
 TOGETHER = 32  # partitions read at a time: each holds up to a megabyte
+CLOCKS_APART = 60.0  # seconds by which a record's time may be before the time it is looked for: a topic may set its own
 PATIENCE = 60.0  # seconds without a record until a partition that has more is given up
 
 Place = tuple[str, int]
@@ -101,6 +103,27 @@ class History:
         except (KafkaError, OSError, ValueError) as error:
             raise KafkaUnavailable(unreachable(error, self._connection)) from error
         return {tuple(at): first for at, first in firsts.items()}, {tuple(at): end for at, end in ends.items()}
+
+    async def find(self, place: Place, records: Sequence[Record], since: float) -> int | None:
+        """Look for a batch among what was sent since a time (seconds since the epoch); None when it is not there.
+
+        Give the offset of its first record. One record is enough: a batch is written whole or not at all, and
+        compaction takes records singly.
+        """
+        at = TopicPartition(*place)
+        sought = {(one.key, one.value, tuple(one.headers)): number for number, one in enumerate(records)}
+        try:
+            begun = (await self._consumer.offsets_for_times({at: int((since - CLOCKS_APART) * 1000)}))[at]
+        except (KafkaError, OSError, ValueError) as error:
+            raise KafkaUnavailable(unreachable(error, self._connection)) from error
+        if begun is None:
+            return None
+        _, ends = await self.bounds([place])
+        async for written, _ in self.records({place: begun.offset}, ends):
+            for one in written:
+                if (number := sought.get((one.key, one.value, one.headers))) is not None:
+                    return one.offset - number
+        return None
 
     async def records(
         self, firsts: Mapping[Place, int], ends: Mapping[Place, int]

@@ -114,7 +114,10 @@ class Lane:
         opened = time.monotonic()
         try:
             while items := await self._next(topic):
-                await self._send(producer, topic, items)
+                if fitting := _fitting(items, topic.max_batch):
+                    await self._send(producer, fitting)
+                else:
+                    topic = await self._weigh(items[0], topic)
                 if producer.worn or (self._neighbours.permits.wanted and time.monotonic() - opened > TURN):
                     return False
             return True
@@ -133,18 +136,21 @@ class Lane:
             await self.cursor.wait(min(GIVE_WAY, patience))
         return items
 
-    async def _send(self, producer: Producer, topic: Topic, items: Sequence[Item]) -> None:
+    async def _weigh(self, item: Item, known: Topic) -> Topic:
+        """Bury a record that is too large by what is known of the topic, unless that has changed; give the topic."""
+        topic = await self._neighbours.kafka.topic(self.topic)
+        if topic.max_batch == known.max_batch:
+            self._logbook.bury(item, Reason.TOO_LARGE, f"topic {topic.name} takes {topic.max_batch} bytes at most")
+            self.cursor.advance(item.number)
+        return topic
+
+    async def _send(self, producer: Producer, items: Sequence[Item]) -> None:
         """Journal one round, a batch for each partition; send it; note what was acknowledged."""
-        fitting = _fitting(items, topic.max_batch)
-        if not fitting:
-            self._logbook.bury(items[0], Reason.TOO_LARGE, f"topic {topic.name} takes {topic.max_batch} bytes at most")
-            self.cursor.advance(items[0].number)
-            return
-        groups = by_partition(fitting, producer.partitions)
+        groups = by_partition(items, producer.partitions)
         sequences = {partition: producer.next_sequence(partition) for partition in groups}
         flights = flights_of(self.topic, groups.items(), producer.identity, sequences)
         batches = await self._logbook.write(flights)
-        self.cursor.advance(fitting[-1].number)
+        self.cursor.advance(items[-1].number)
         outcomes = await producer.send({batch.partition: batch.records for batch in batches})
         broken = None
         for batch in batches:

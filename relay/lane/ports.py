@@ -53,6 +53,9 @@ class Kafka(Protocol):
     async def open_producer(self, topic: Topic, identity: Identity | None = None) -> Producer:
         """Open a producer, under an identity of the past or a fresh one. Raises `KafkaUnavailable`."""
 
+    async def find(self, topic: str, partition: int, records: Sequence[Record], since: float) -> int | None:
+        """Read a partition back for a batch; give its offset. Raises `KafkaUnavailable`, also where it may not."""
+
 
 class Journals(Protocol):
     """Where a lane writes; see `relay.spool.Spool`."""

@@ -42,13 +42,15 @@ class Recovery:
         self._name = topic
         self._logbook = logbook
         self._neighbours = neighbours
-        self._doubted: set[int] = set()
+        self._doubted: set[int] = set()  # deliveries whose record is counted
+        self._unsent: set[int] = set()  # flights of ours that were never handed over
 
     async def run(self) -> None:
         """Return when no flight is left. Raises `Unavailable`; what is left then is still journalled."""
         while self._logbook.aloft:
             await self._hand_over()
             await self._logbook.settle()
+        self._doubted.clear()
 
     async def _hand_over(self) -> None:
         """Hand over the flights of one identity, one a partition, and act on each answer."""
@@ -58,6 +60,8 @@ class Recovery:
         producer = await self._neighbours.kafka.open_producer(topic, identity if identity.idempotent else None)
         try:
             lost = [batch for batch in group if not self._can_repeat(batch, producer.identity, topic)]
+            unsent = {batch.flight.id for batch in group} & self._unsent
+            self._unsent -= unsent
             refusals = await self._send(producer, [batch for batch in group if batch not in lost])
         finally:
             await producer.kill()
@@ -67,7 +71,7 @@ class Recovery:
             self._doubt(forgotten + behind, "the broker does not know these batches any more")
             await self._rebook(topic, [(batch, _groups(batch, topic)) for batch in forgotten])
         for batch, refused in refusals:
-            if refused.kind is Kind.CONTENT:
+            if refused.kind is Kind.CONTENT and (batch.flight.id in unsent or not await self._is_written(batch)):
                 await self._halve(topic, batch, refused)
         for _, refused in refusals:
             if refused.kind is Kind.CURABLE:
@@ -101,11 +105,28 @@ class Recovery:
                 refusals.append((batch, outcome))
         return refusals
 
+    async def _is_written(self, batch: Batch) -> bool:
+        """Look in the topic for a batch that was sent before, and is refused for its content now; land it if there.
+
+        Brokers weigh a batch before they know it again, and a topic's limit may have been lowered since.
+        """
+        try:
+            offset = await self._neighbours.kafka.find(self._name, batch.partition, batch.records, batch.flight.sent_at)
+        except KafkaUnavailable as error:
+            self._doubt([batch], f"refused for its content, and the topic could not be read back: {error}")
+            return False
+        if offset is None:
+            return False
+        self._logbook.land(batch, offset)
+        return True
+
     async def _halve(self, topic: Topic, batch: Batch, refused: Refused) -> None:
         """Find the record that is not taken: flights of half the records; a single one is dead."""
         items = batch.items
         if len(items) == 1:
-            self._logbook.bury(items[0], Reason.REFUSED, f"topic {self._name} refused the record: {refused.error}")
+            doubt = "; it may be in Kafka all the same" if items[0].number in self._doubted else ""
+            detail = f"topic {self._name} refused the record: {refused.error}{doubt}"
+            self._logbook.bury(items[0], Reason.REFUSED, detail)
             await self._rebook(topic, [(batch, ())])
             return
         middle = len(items) // 2
@@ -129,18 +150,19 @@ class Recovery:
             producer = await self._neighbours.kafka.open_producer(topic)
             await producer.kill()
             flights = flights_of(self._name, groups, producer.identity, defaultdict(int))
-        await self._logbook.write(flights, replaced=replaced)
+        rebooked = await self._logbook.write(flights, replaced=replaced)
+        self._unsent.update(batch.flight.id for batch in rebooked)
 
     def _followers(self, batch: Batch) -> list[Batch]:
         """Give what was journalled behind a batch on its partition; handed over, it is always the first there."""
         return [other for other in self._logbook.aloft if other.partition == batch.partition and other is not batch]
 
     def _doubt(self, batches: Sequence[Batch], why: str) -> None:
-        """Count records that may be in Kafka twice, each flight once."""
+        """Count records that may be in Kafka twice, each once."""
         for batch in batches:
-            if batch.flight.id not in self._doubted:
-                self._doubted.add(batch.flight.id)
-                records = len(batch.flight.items)
+            numbers = {number for number, _ in batch.flight.items}
+            if records := len(numbers - self._doubted):
+                self._doubted |= numbers
                 self._neighbours.metrics.possible_duplicates(self._name, records)
                 log.warning("flight.doubtful", topic=self._name, flight=batch.flight.id, records=records, why=why)
 

@@ -146,6 +146,21 @@ async def test_a_batch_over_the_topics_limit_is_refused_for_its_content(
     assert outcomes == {0: Acknowledged(0), 1: Refused(Kind.CONTENT, "MESSAGE_SIZE_TOO_LARGE")}
 
 
+async def test_an_older_larger_batch_is_handed_over_whatever_the_limit_is_today(
+    tidy: None, cluster: Cluster, kafka: Brokers, topic: str
+) -> None:
+    """Whether a batch is too large is for the broker to say, which may have it: the producer has room for any."""
+    await asyncio.to_thread(kafka.create_topic, topic, 1, {"max.message.bytes": "8000000"})
+    large = [Record(topic, b"k", bytes(2_500_000), ())] * 2
+    first = await cluster.open_producer(await cluster.topic(topic))
+    assert await first.send({0: large}) == {0: Acknowledged(0)}
+    await first.kill()
+    again = await cluster.open_producer(Topic(topic, 1, 900), first.identity)
+    again.rewind(0, 0)
+    assert await again.send({0: large}) == {0: Acknowledged(0)}
+    await again.kill()
+
+
 async def test_a_partition_that_is_not_there_is_curable(tidy: None, cluster: Cluster, topic: str) -> None:
     """A batch for a partition that is gone is refused and not thrown at the lane; nobody is dead for it."""
     producer = await cluster.open_producer(await cluster.topic(topic))

@@ -11,6 +11,7 @@ import pytest
 from relay.config.model import Kafka as Config
 from relay.config.model import Topics
 from relay.kafka import Cluster
+from tests.kafka.admin import Admin
 from tests.kafka.reader import read_topic
 from tests.lane.fake_kafka import FakeKafka
 
@@ -33,6 +34,9 @@ class Scene(Protocol):
     async def create(self, topic: str, partitions: int = 3, limit: int = LIMIT) -> None:
         """Create a topic; `limit` is the largest batch, in bytes."""
 
+    async def limit(self, topic: str, limit: int) -> None:
+        """Change a topic's largest batch."""
+
     async def read(self, topic: str) -> Sequence[Sequence[bytes]]:
         """Read the values of every partition, in order."""
 
@@ -47,6 +51,10 @@ class FakeScene:
     async def create(self, topic: str, partitions: int = 3, limit: int = LIMIT) -> None:
         """Create a topic."""
         self.kafka.create_topic(topic, partitions, limit)
+
+    async def limit(self, topic: str, limit: int) -> None:
+        """Change the limit."""
+        self.kafka.topics[topic].limit = limit
 
     async def read(self, topic: str) -> Sequence[Sequence[bytes]]:
         """Read all values."""
@@ -66,6 +74,11 @@ class RealScene:
         """Create a topic."""
         config = {"max.message.bytes": str(limit)}
         await asyncio.to_thread(self._brokers.create_topic, topic, partitions, config)
+
+    async def limit(self, topic: str, limit: int) -> None:
+        """Change the limit."""
+        admin = Admin(self._brokers.bootstrap_servers)
+        await asyncio.to_thread(admin.set, topic, "max.message.bytes", str(limit))
 
     async def read(self, topic: str) -> Sequence[Sequence[bytes]]:
         """Read all values as a subscriber does."""

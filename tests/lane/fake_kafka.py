@@ -101,7 +101,8 @@ class FakeKafka:
 
     `faults` are met by the next batches in turn. `open_failures` is how many producers will not open.
     `delivery_timeout` is how long a batch without an answer is waited for. `hung` is set while one is.
-    `open_now` and `open_most` count producers, `opened` names them. `watch` sees each send before it is done.
+    `readable` is whether the relay may read topics back. `open_now` and `open_most` count producers, `opened`
+    names them. `watch` sees each send before it is done.
     """
 
     def __init__(self, *, cluster: str = "fake", delivery_timeout: float = 60.0) -> None:
@@ -111,6 +112,7 @@ class FakeKafka:
         self.faults: deque[Fault] = deque()
         self.open_failures = 0
         self.hung = asyncio.Event()
+        self.readable = True
         self.open_now = self.open_most = 0
         self.opened: list[tuple[str, Identity]] = []
         self.delivery_timeout = delivery_timeout
@@ -141,6 +143,13 @@ class FakeKafka:
         self.open_now += 1
         self.open_most = max(self.open_most, self.open_now)
         return FakeProducer(self, topic.name, given)
+
+    async def find(self, topic: str, partition: int, records: Sequence[Record], since: float) -> int | None:  # noqa: ARG002 - no record of the fake has a time
+        """Look for a batch, as far as that is allowed."""
+        if not self.readable:
+            raise KafkaUnavailable("TOPIC_AUTHORIZATION_FAILED")
+        log = [record for _, record in self.topics[topic].partitions[partition].log]
+        return log.index(records[0]) if records[0] in log else None
 
 
 class FakeProducer:

@@ -105,6 +105,7 @@ class DoomedKafka:
         self._kafka = kafka
         self._doom = doom or Doom()
         self._max_batch = max_batch
+        self.find = kafka.find
 
     async def topic(self, name: str) -> Topic:
         """Find a topic."""

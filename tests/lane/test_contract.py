@@ -12,9 +12,10 @@ import pytest
 from relay.core.errors import Reason
 from relay.core.model import Status
 from relay.kafka import Identity, partition_of
+from relay.lane import Lane
 from relay.metrics import LaneState
 from relay.spool import Flight
-from tests.lane.life import KEYS, Doom, Life, number_of
+from tests.lane.life import KEYS, Doom, Life, Line, number_of
 from tests.spool.samples import until
 
 if TYPE_CHECKING:
@@ -196,6 +197,25 @@ async def test_a_record_over_the_limit_is_dead_and_the_others_go_on(scene: Scene
         await assert_settled(life)
 
 
+async def test_a_limit_that_was_raised_counts(scene: Scene, topic: str, tmp_path: Path) -> None:
+    """Before a record is dead for its size the topic is asked again: what an open lane knows of it may be old."""
+    await scene.create(topic, partitions=1, limit=2000)
+    async with Life(tmp_path, topic, {1: 3000, 3: 3000, 4: 9000}) as life:
+        line = Line(await life.accept(2))
+        lane = Lane(topic, line, life.neighbours(scene.kafka, idle_timeout=600.0))
+        running = asyncio.ensure_future(lane.run())
+        await until(lambda: life.spool.pending == 0)
+        assert [(done.number, done.reason) for done in life.done if done.reason] == [(1, Reason.TOO_LARGE)]
+        await scene.limit(topic, 5000)
+        line.push(*await life.accept(3))
+        await until(lambda: life.spool.pending == 0)
+        assert [(done.number, done.reason) for done in life.done if done.reason][1:] == [(4, Reason.TOO_LARGE)]
+        running.cancel()
+        await asyncio.wait([running])
+        assert [number_of(value) for [*values] in await scene.read(topic) for value in values] == [2, 3, 5]
+        assert life.recoveries == 0
+
+
 async def test_no_batch_outgrows_the_topic(scene: Scene, topic: str, tmp_path: Path) -> None:
     """Of records so small that most of a batch is what surrounds them, no batch is refused for its size."""
     await scene.create(topic, partitions=1, limit=2000)
@@ -221,6 +241,28 @@ async def test_a_refused_batch_is_halved_down_to_the_record(
         ]
         dead = {done.number: done.reason for done in life.done if done.status is Status.DEAD}
         assert dead == dict.fromkeys(refused, Reason.REFUSED)
+        assert life.doubts == 0
+        await assert_settled(life)
+
+
+@pytest.mark.parametrize("count", [1, 8])
+async def test_a_batch_in_kafka_that_is_refused_now_is_found_there(
+    scene: Scene, topic: str, tmp_path: Path, count: int
+) -> None:
+    """What was written before the topic's limit was lowered is neither halved nor dead: it is where it was put."""
+    await scene.create(topic, partitions=1)
+    async with Life(tmp_path, topic, dict.fromkeys(range(1, count + 1), 3000)) as life:
+        items = await life.accept(count + 2)
+        await send(scene, await board(scene, life, items[count:], 0), topic)  # stands before it, and is no part of it
+        await send(scene, await board(scene, life, items[:count], 0), topic)
+        await scene.limit(topic, 1000)
+        assert await life.live(scene.kafka)
+        [values] = await scene.read(topic)
+        assert [number_of(value) for value in values] == [count + 1, count + 2, *range(1, count + 1)]
+        assert {done.status for done in life.done} == {Status.PUBLISHED}
+        fact = await life.spool.fact(count)
+        assert fact
+        assert [placed.offset for placed in fact.records] == [count + 1]
         assert life.doubts == 0
         await assert_settled(life)
 

@@ -139,6 +139,25 @@ async def test_a_doubtful_flight_is_counted_once(life: Life) -> None:
     assert life.doubts == 5
 
 
+@pytest.mark.parametrize("count", [1, 4])
+async def test_what_may_be_in_kafka_and_is_refused_is_counted_when_nobody_may_look(life: Life, count: int) -> None:
+    """A batch in doubt that is refused for its content, in a topic that may not be read, counts once; so it is said."""
+    kafka = FakeKafka(delivery_timeout=0.01)
+    kafka.create_topic(TOPIC, partitions=1)
+    kafka.readable = False
+    kafka.faults.append(LOSE_ANSWER)
+    kafka.faults.extend([refuse(Kind.CONTENT, "MESSAGE_TOO_LARGE")] * (2 * count - 1))
+    await life.accept(count)
+    with capture_logs() as told:
+        await asyncio.wait_for((await life.lane(kafka)).run(), 5)
+    doubted = [line["records"] for line in told if line["event"] == "flight.doubtful"]
+    assert (life.doubts, doubted) == (count, [count])
+    assert [done.status for done in life.done] == [Status.DEAD] * count
+    letters = await life.spool.unmirrored(0)
+    assert [letter.number for letter in letters] == list(range(1, count + 1))
+    assert all("it may be in Kafka all the same" in letter.detail for letter in letters)
+
+
 async def test_an_idle_lane_closes_its_producer_and_ends(kafka: FakeKafka, life: Life) -> None:
     """A lane with nothing to do keeps its producer for `idle_timeout`, and has settled long before."""
     line = Line(await life.accept(1))
