@@ -5,6 +5,7 @@ from relay.kafka.history import History, Place, Written
 from relay.kafka.producer import Producer, partition_of, record_size
 from relay.kafka.values import (
     Acknowledged,
+    Hurried,
     Identity,
     KafkaUnavailable,
     Kind,
@@ -18,6 +19,7 @@ __all__ = [
     "Acknowledged",
     "Cluster",
     "History",
+    "Hurried",
     "Identity",
     "KafkaUnavailable",
     "Kind",

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
     from relay.core.model import Record
     from relay.kafka.security import Connection
-    from relay.kafka.values import Topic
+    from relay.kafka.values import Hurried, Topic
 
+LOOK = 0.2  # seconds after which a batch without an answer asks whether it is hurried
 KILL_STEP = 0.5  # seconds for each step of a kill
 SEQUENCE_MAX = 2**30
 # Bytes of a batch: aiokafka must never be the one to say full. The lanes bound what they make, and a flight of the
@@ -118,8 +119,10 @@ class Producer:
         if manager:
             manager._sequence_numbers[TopicPartition(self._topic.name, partition)] = base_sequence
 
-    async def send(self, batches: Mapping[int, Sequence[Record]]) -> dict[int, Outcome]:
-        """Send one batch to each partition named, and wait for all of them, `delivery_timeout` at most.
+    async def send(
+        self, batches: Mapping[int, Sequence[Record]], hurried: Hurried = lambda _: False
+    ) -> dict[int, Outcome]:
+        """Send one batch to each partition named; wait for all of them, `delivery_timeout` at most, or until hurried.
 
         The records' timestamps are the time of sending: brokers forget producers by them. A batch that
         was not answered in time is curable, and may be in Kafka.
@@ -129,8 +132,13 @@ class Producer:
             for partition, records in batches.items()
         }
         try:
-            await asyncio.wait(futures.values(), timeout=self._delivery_timeout)
-            return {partition: _outcome(future, self._delivery_timeout) for partition, future in futures.items()}
+            began, patience, waited = time.monotonic(), self._delivery_timeout, 0.0
+            waiting = set(futures.values())
+            while waiting and waited < patience and not hurried(waited):
+                _, waiting = await asyncio.wait(waiting, timeout=min(LOOK, patience - waited))
+                waited = time.monotonic() - began
+            late = f"no answer within {patience:g} s" if waited >= patience else "no answer while other topics waited"
+            return {partition: _outcome(future, late) for partition, future in futures.items()}
         finally:
             for future in futures.values():
                 future.cancel()
@@ -168,7 +176,7 @@ class Producer:
         return str(getattr(answer, "cluster_id", None) or "")
 
 
-def _outcome(future: asyncio.Future[Outcome], timeout: float) -> Outcome:
+def _outcome(future: asyncio.Future[Outcome], late: str) -> Outcome:
     if future.done():
         return future.result()
-    return Refused(Kind.CURABLE, f"no answer within {timeout:g} s; the records may be in Kafka")
+    return Refused(Kind.CURABLE, f"{late}; the records may be in Kafka")

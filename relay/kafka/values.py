@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 from relay.core.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Kind(enum.StrEnum):
@@ -37,6 +41,9 @@ class Refused:
 
 
 Outcome = Acknowledged | Refused
+
+Hurried: TypeAlias = "Callable[[float], bool]"
+"""Asked while a batch is not answered, with the seconds since it was sent: whether others need its producer's place."""
 
 
 @dataclass(frozen=True, slots=True)

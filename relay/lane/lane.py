@@ -29,15 +29,17 @@ from relay.metrics import LaneState
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from relay.kafka import Topic
+    from relay.kafka import Hurried, Topic
     from relay.lane.batch import Batch
     from relay.lane.committed import Item
+    from relay.lane.permits import Permit
     from relay.lane.ports import Cursor, Neighbours, Producer
 
 log = structlog.get_logger()
 
 ROUND_BYTES = 1 << 20
 TURN = 1.0  # seconds a lane may keep its producer while another waits for one
+PATIENCE, PATIENCE_MAX = 2.0, 10.0  # seconds for which an answer is waited for while another lane waits for a producer
 GIVE_WAY = 0.2  # seconds until an idle lane sees that another waits for its producer
 BACKOFF_FIRST, BACKOFF_MAX = 0.1, 5.0
 
@@ -80,9 +82,9 @@ class Lane:
         """Recover and publish until the lane has been idle for a while; what breaks is waited out."""
         while True:
             try:
-                async with self._neighbours.permits.one():
-                    await self._recover()
-                    if await self._publish():
+                async with self._neighbours.permits.one(troubled=self.trouble is not None) as permit:
+                    await self._recover(permit)
+                    if await self._publish(permit):
                         return
             except Unavailable as error:
                 self._fail(error)
@@ -95,7 +97,7 @@ class Lane:
         """Write down what was acknowledged since the last commit. Raises `Unavailable`, and then keeps it."""
         await self._logbook.settle()
 
-    async def _recover(self) -> None:
+    async def _recover(self, permit: Permit) -> None:
         """Bring every flight that is not acknowledged to its end."""
         await self._logbook.settle()
         if not self._logbook.aloft:
@@ -103,35 +105,35 @@ class Lane:
         self._recovering = True
         self._neighbours.metrics.lane_recovered(self.topic)
         log.info("lane.recovering", topic=self.topic, flights=len(self._logbook.aloft))
-        await self._recovery.run()
+        await self._recovery.run(self._hurried(permit))
         self._recovering = False
         log.info("lane.recovered", topic=self.topic)
 
-    async def _publish(self) -> bool:
+    async def _publish(self, permit: Permit) -> bool:
         """Send round after round. True when idle for so long that the producer was closed, False to give way."""
         topic = await self._neighbours.kafka.topic(self.topic)
         producer = await self._neighbours.kafka.open_producer(topic)
         opened = time.monotonic()
         try:
-            while items := await self._next(topic):
+            while items := await self._next(topic, permit):
                 if fitting := _fitting(items, topic.max_batch):
-                    await self._send(producer, fitting)
+                    await self._send(producer, fitting, self._hurried(permit))
                 else:
                     topic = await self._weigh(items[0], topic)
-                if producer.worn or (self._neighbours.permits.wanted and time.monotonic() - opened > TURN):
+                if producer.worn or (permit.wanted and time.monotonic() - opened > TURN):
                     return False
             return True
         finally:
             await producer.kill()
 
-    async def _next(self, topic: Topic) -> Sequence[Item]:
+    async def _next(self, topic: Topic, permit: Permit) -> Sequence[Item]:
         """Take what waits, else settle at once and wait; nothing when idle for long, or while a lane wants a turn."""
         limit, patience = min(topic.max_batch, ROUND_BYTES), self._neighbours.idle_timeout
         idle_since = time.monotonic()
         while not (items := await self.cursor.peek(limit)):
             self._heal()
             await self._logbook.settle()
-            if self._neighbours.permits.wanted or time.monotonic() - idle_since >= patience:
+            if permit.wanted or time.monotonic() - idle_since >= patience:
                 return ()
             await self.cursor.wait(min(GIVE_WAY, patience))
         return items
@@ -144,14 +146,14 @@ class Lane:
             self.cursor.advance(item.number)
         return topic
 
-    async def _send(self, producer: Producer, items: Sequence[Item]) -> None:
+    async def _send(self, producer: Producer, items: Sequence[Item], hurried: Hurried) -> None:
         """Journal one round, a batch for each partition; send it; note what was acknowledged."""
         groups = by_partition(items, producer.partitions)
         sequences = {partition: producer.next_sequence(partition) for partition in groups}
         flights = flights_of(self.topic, groups.items(), producer.identity, sequences)
         batches = await self._logbook.write(flights)
         self.cursor.advance(items[-1].number)
-        outcomes = await producer.send({batch.partition: batch.records for batch in batches})
+        outcomes = await producer.send({batch.partition: batch.records for batch in batches}, hurried)
         broken = None
         for batch in batches:
             outcome = outcomes[batch.partition]
@@ -180,6 +182,11 @@ class Lane:
             self.trouble = None
             self.since = time.time()
         self._failures = 0
+
+    def _hurried(self, permit: Permit) -> Hurried:
+        """Say when an answer is waited for no longer: others wait, and it is late. Who has failed gets more time."""
+        patience = min(PATIENCE_MAX, PATIENCE * 2 ** min(self._failures, 16))
+        return lambda waited: waited > patience and permit.wanted
 
     def _backoff(self) -> float:
         """Give full jitter: lanes that failed together do not return together."""

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from relay.core.model import Record
-    from relay.kafka import Identity, Outcome, Topic
+    from relay.kafka import Hurried, Identity, Outcome, Topic
     from relay.lane.committed import Item
     from relay.lane.permits import Permits
     from relay.metrics import Metrics
@@ -37,8 +37,8 @@ class Producer(Protocol):
     def rewind(self, partition: int, base_sequence: int) -> None:
         """Let the next batch start with a sequence of the past."""
 
-    async def send(self, batches: Mapping[int, Sequence[Record]]) -> dict[int, Outcome]:
-        """Send one batch a partition; say what became of each."""
+    async def send(self, batches: Mapping[int, Sequence[Record]], hurried: Hurried) -> dict[int, Outcome]:
+        """Send one batch a partition; say what became of each, at the latest when hurried."""
 
     async def kill(self) -> None:
         """Leave at once, in bounded time."""

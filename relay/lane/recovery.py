@@ -15,7 +15,7 @@ from relay.lane.batch import by_partition, flights_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from relay.kafka import Identity, Refused, Topic
+    from relay.kafka import Hurried, Identity, Refused, Topic
     from relay.lane.batch import Batch
     from relay.lane.committed import Item
     from relay.lane.logbook import Logbook
@@ -45,14 +45,14 @@ class Recovery:
         self._doubted: set[int] = set()  # deliveries whose record is counted
         self._unsent: set[int] = set()  # flights of ours that were never handed over
 
-    async def run(self) -> None:
+    async def run(self, hurried: Hurried) -> None:
         """Return when no flight is left. Raises `Unavailable`; what is left then is still journalled."""
         while self._logbook.aloft:
-            await self._hand_over()
+            await self._hand_over(hurried)
             await self._logbook.settle()
         self._doubted.clear()
 
-    async def _hand_over(self) -> None:
+    async def _hand_over(self, hurried: Hurried) -> None:
         """Hand over the flights of one identity, one a partition, and act on each answer."""
         topic = await self._neighbours.kafka.topic(self._name)
         identity = self._logbook.aloft[0].identity
@@ -62,7 +62,7 @@ class Recovery:
             lost = [batch for batch in group if not self._can_repeat(batch, producer.identity, topic)]
             unsent = {batch.flight.id for batch in group} & self._unsent
             self._unsent -= unsent
-            refusals = await self._send(producer, [batch for batch in group if batch not in lost])
+            refusals = await self._send(producer, [batch for batch in group if batch not in lost], hurried)
         finally:
             await producer.kill()
         forgotten = lost + [batch for batch, refused in refusals if refused.kind is Kind.FORGOTTEN]
@@ -89,13 +89,15 @@ class Recovery:
             self._doubt([batch], "older than kafka.producer_memory, or from the future")
         return True
 
-    async def _send(self, producer: Producer, batches: Sequence[Batch]) -> list[tuple[Batch, Refused]]:
+    async def _send(
+        self, producer: Producer, batches: Sequence[Batch], hurried: Hurried
+    ) -> list[tuple[Batch, Refused]]:
         """Send batches under their own numbers; land those acknowledged, give the others."""
         if not batches:
             return []
         for batch in batches:
             producer.rewind(batch.partition, batch.flight.base_sequence)
-        outcomes = await producer.send({batch.partition: batch.records for batch in batches})
+        outcomes = await producer.send({batch.partition: batch.records for batch in batches}, hurried)
         refusals = []
         for batch in batches:
             outcome = outcomes[batch.partition]

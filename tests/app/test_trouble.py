@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.kafka.admin import Admin
 from tests.kafka.cluster import Cluster
 from tests.records import ids
 from tests.running import Running, event, settings, until
@@ -130,6 +132,45 @@ def test_a_missing_topic_holds_back_only_itself(kafka: Cluster, tmp_path: Path) 
         assert relay.stop() == 0
     assert ids(kafka, "trouble.there") == named(10)
     assert ids(kafka, "trouble.missing") == [*(f"held-{name}" for name in named(10)), "held-more"]
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.usefixtures("kafka_installed")
+def test_topics_in_trouble_leave_producers_to_the_others(tmp_path: Path) -> None:
+    """With more topics below min.insync.replicas than producers may be open, others publish, long before a deadline."""
+    names = ["trouble.held.a", "trouble.held.b", "trouble.held.c"]
+    routes = [
+        *({"name": name[-1], "match": {"content.name": name}, "topics": [name]} for name in names),
+        {"name": "all", "topics": ["trouble.well"]},
+    ]
+    with Cluster(3, brief=True) as cluster:
+        admin = Admin(cluster.bootstrap_servers)
+        for name in names:
+            admin.create(name, [[1, 3]], {"min.insync.replicas": "2"})
+        admin.create("trouble.well", [[1, 2]], {"min.insync.replicas": "2"})
+        admin.wait_until_whole()
+        cluster.kill(3)
+        connection = {
+            "bootstrap_servers": cluster.bootstrap_servers.split(","),
+            "max_producers": 2,
+            "delivery_timeout": "10m",
+            "idle_timeout": "1s",
+        }
+        sections = {"ack": {"timeout": "100ms"}, "stop": {"timeout": "1s"}, "kafka": connection}
+        with Running(tmp_path, settings("", tmp_path, "", routes=routes, **sections)) as relay:
+            for name in names:
+                for number in range(3):
+                    assert relay.post(event(name, event_id=f"{name}-{number}")).fields["status"] == "stored"
+            for sent in [1, 2, 3]:
+                relay.post(event(event_id=f"well-{sent}"))
+                until(partial(relay.told, "delivery.published", id=f"well-{sent}"), 30)
+            until(lambda: {line["topic"] for line in relay.told("lane.failed")} == set(names), 60)
+            cluster.restart(3)
+            until(lambda: relay.metric("relay_deliveries_pending") == 0, 60)
+            assert relay.stop() == 0
+        for name in names:
+            assert ids(cluster, name) == [f"{name}-{number}" for number in range(3)]
+        assert ids(cluster, "trouble.well") == ["well-1", "well-2", "well-3"]
 
 
 def test_a_full_spool_refuses_and_drains(kafka: Cluster, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ Kafka passes. What fails is said beforehand: `faults` are met by the next batche
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from relay.core.model import Record
-    from relay.kafka import Outcome
+    from relay.kafka import Hurried, Outcome
 
 REMEMBERED = 5  # batches of each producer id, per partition
 
@@ -101,6 +102,7 @@ class FakeKafka:
 
     `faults` are met by the next batches in turn. `open_failures` is how many producers will not open.
     `delivery_timeout` is how long a batch without an answer is waited for. `hung` is set while one is.
+    Of topics that are `silent` no batch is written or answered.
     `readable` is whether the relay may read topics back. `open_now` and `open_most` count producers, `opened`
     names them. `watch` sees each send before it is done.
     """
@@ -113,6 +115,7 @@ class FakeKafka:
         self.open_failures = 0
         self.hung = asyncio.Event()
         self.readable = True
+        self.silent: set[str] = set()
         self.open_now = self.open_most = 0
         self.opened: list[tuple[str, Identity]] = []
         self.delivery_timeout = delivery_timeout
@@ -178,7 +181,7 @@ class FakeProducer:
         """Let the next batch start with a sequence of the past."""
         self._sequences[partition] = base_sequence
 
-    async def send(self, batches: Mapping[int, Sequence[Record]]) -> dict[int, Outcome]:
+    async def send(self, batches: Mapping[int, Sequence[Record]], hurried: Hurried) -> dict[int, Outcome]:
         """Hand each batch over; a fault may meet it."""
         assert self._open, "sent by a producer that was killed"
         self._kafka.watch(self, batches)
@@ -187,6 +190,7 @@ class FakeProducer:
         for partition, records in batches.items():
             assert records, "an empty batch"
             fault = self._kafka.faults.popleft() if self._kafka.faults else None
+            fault = HANG if self._topic in self._kafka.silent else fault
             base = self.next_sequence(partition)
             self._sequences[partition] = base + len(records)
             if fault is None or fault.written:
@@ -198,7 +202,9 @@ class FakeProducer:
         await asyncio.sleep(0)
         if silent:
             self._kafka.hung.set()
-            await asyncio.sleep(self._kafka.delivery_timeout)
+            began = time.monotonic()
+            while (waited := time.monotonic() - began) < self._kafka.delivery_timeout and not hurried(waited):  # noqa: ASYNC110 - only asking tells
+                await asyncio.sleep(0.001)
             self._kafka.hung.clear()
             outcomes |= dict.fromkeys(silent, Refused(Kind.CURABLE, "no answer"))
         return outcomes

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
-    from relay.kafka import Identity, Outcome, Topic
+    from relay.kafka import Hurried, Identity, Outcome, Topic
     from relay.lane import Journals, Kafka, Producer
     from relay.spool import Done, Flight, Journalled
 
@@ -83,10 +83,10 @@ class DoomedProducer:
         """As the producer says."""
         return self._producer.partitions
 
-    async def send(self, batches: Mapping[int, Sequence[Record]]) -> dict[int, Outcome]:
+    async def send(self, batches: Mapping[int, Sequence[Record]], hurried: Hurried) -> dict[int, Outcome]:
         """Send, or crash."""
         self._doom.step()
-        sending = asyncio.ensure_future(self._producer.send(batches))
+        sending = asyncio.ensure_future(self._producer.send(batches, hurried))
         try:
             await asyncio.wait([sending], timeout=0.001)
             self._doom.step()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -202,6 +202,83 @@ async def test_a_lane_that_backs_off_holds_no_permit(kafka: FakeKafka, life: Lif
         await until(lambda: missing.trouble is not None)
         await asyncio.wait_for(Lane(TOPIC, Line([two]), neighbours).run(), 5)
     assert published(kafka) == [2]
+
+
+@pytest.mark.parametrize("permits", [1, 2, 3])
+async def test_lanes_in_trouble_leave_permits_to_the_others(life: Life, permits: int) -> None:
+    """However many lanes wait for an answer, one that is well gets a permit, and soon; alone they wait as they may."""
+    kafka = FakeKafka(delivery_timeout=600.0)
+    kafka.create_topic(TOPIC, partitions=1)
+    neighbours = replace(life.neighbours(kafka), permits=Permits(permits))
+    items = await life.accept(2 * permits + 1)
+    async with AsyncExitStack() as stack:
+        for number, item in enumerate(items[1:]):
+            kafka.create_topic(f"held-{number}", partitions=1)
+            kafka.silent.add(f"held-{number}")
+            record = structs.replace(item.record, topic=f"held-{number}")
+            await stack.enter_async_context(
+                running(Lane(record.topic, Line([item._replace(record=record)]), neighbours))
+            )
+        await until(lambda: kafka.open_now == permits)
+        for sent in range(1, 4):  # again and again: not only before they are known to be in trouble
+            async with asyncio.timeout(60):
+                await Lane(TOPIC, Line([items[0]]), neighbours).run()
+            assert len(published(kafka)) == sent
+    assert kafka.open_most <= permits
+
+
+@pytest.mark.parametrize(("count", "most"), [(1, 1), (2, 1), (5, 2)])
+async def test_lanes_in_trouble_have_half_of_the_permits(count: int, most: int) -> None:
+    """The others are never kept waiting by them, nor asked to give way for what they could not have."""
+    permits = Permits(count)
+    async with AsyncExitStack() as held:
+        troubled = [await held.enter_async_context(permits.one(troubled=True)) for _ in range(most)]
+        one_more = asyncio.ensure_future(held.enter_async_context(permits.one(troubled=True)))
+        well = [await held.enter_async_context(permits.one(troubled=False)) for _ in range(count - most)]
+        await asyncio.sleep(0)
+        assert not one_more.done()
+        assert all(permit.wanted for permit in troubled)
+        assert not any(permit.wanted for permit in well)
+        waits = asyncio.ensure_future(held.enter_async_context(permits.one(troubled=False)))
+        await asyncio.sleep(0)
+        assert all(permit.wanted for permit in [*troubled, *well])
+        for asked in (one_more, waits):
+            asked.cancel()
+            await asyncio.wait([asked])
+        assert not any(permit.wanted for permit in [*troubled, *well])
+
+
+async def test_a_lane_that_nobody_waits_for_is_not_hurried(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch is waited for as long as `delivery_timeout` says, as long as no other lane wants the permit."""
+    monkeypatch.setattr("relay.lane.lane.PATIENCE", 0.01)
+    kafka = FakeKafka(delivery_timeout=600.0)
+    kafka.create_topic(TOPIC, partitions=1)
+    kafka.silent.add(TOPIC)
+    await life.accept(1)
+    async with running(await life.lane(kafka)):
+        await kafka.hung.wait()
+        await asyncio.sleep(0.3)
+        assert kafka.hung.is_set()
+        assert len(kafka.opened) == 1
+
+
+async def test_lanes_in_trouble_are_served_in_turn(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two lanes in trouble with one permit the one whose cause is gone publishes, though the other still waits."""
+    monkeypatch.setattr("relay.lane.lane.PATIENCE", 0.05)
+    kafka = FakeKafka(delivery_timeout=600.0)
+    neighbours = replace(life.neighbours(kafka), permits=Permits(1))
+    lanes = []
+    for name, item in zip("ab", await life.accept(2), strict=True):
+        kafka.create_topic(name, partitions=1)
+        kafka.silent.add(name)
+        record = structs.replace(item.record, topic=name)
+        lanes.append(Lane(name, Line([item._replace(record=record)]), neighbours))
+    async with running(lanes[0]), running(lanes[1]):
+        await until(lambda: all(lane.trouble for lane in lanes))
+        kafka.silent.remove("b")
+        async with asyncio.timeout(60):
+            await until(lambda: published(kafka, "b") == [2])
+            await until(lambda: lanes[1].trouble is None)
 
 
 async def test_nothing_is_sent_whose_flight_is_not_durable(kafka: FakeKafka, life: Life) -> None:
