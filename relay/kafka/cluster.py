@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -36,8 +37,8 @@ CREATION_POLL = 0.1
 class Cluster:
     """Kafka as the lanes see it: topics, and producers for them. Every question is bounded in time.
 
-    One admin connection serves all questions; one that failed is replaced, which also cures a client
-    whose broker addresses have all changed (aiokafka#456, #876).
+    One admin connection serves all questions; one on which a question failed gets no further ones, which also
+    cures a client whose broker addresses have all changed (aiokafka#456, #876), and is closed after its last.
     """
 
     def __init__(self, config: Kafka) -> None:
@@ -46,6 +47,7 @@ class Cluster:
         self._connection = connection(config)
         self._admin: AIOKafkaAdminClient | None = None
         self._connecting = asyncio.Lock()
+        self._questions: Counter[AIOKafkaAdminClient] = Counter()
 
     async def topic(self, name: str) -> Topic:
         """Find a topic, creating it when the configuration says so.
@@ -56,10 +58,15 @@ class Cluster:
         try:
             async with asyncio.timeout(self._config.request_timeout + CREATION_WAIT):
                 admin = await self._connected()
+                self._questions[admin] += 1
                 return await self._find(admin, name) or await self._create(admin, name)
         except (KafkaError, OSError, TimeoutError) as error:
-            await self._hang_up(admin)
+            if admin is self._admin:
+                self._admin = None
             raise KafkaUnavailable(unreachable(error, self._connection)) from error
+        finally:
+            if admin is not None:
+                await self._leave(admin)
 
     async def open_producer(self, topic: Topic, identity: Identity | None = None) -> Producer:
         """Open a producer for a topic, under `identity` or a fresh one. Raises `KafkaUnavailable`."""
@@ -82,7 +89,9 @@ class Cluster:
 
     async def close(self) -> None:
         """Hang up."""
-        await self._hang_up(self._admin)
+        admin, self._admin = self._admin, None
+        if admin is not None:
+            await _close(admin)
 
     async def _find(self, admin: AIOKafkaAdminClient, name: str) -> Topic | None:
         # Without leave to create, or a broker with auto.create.topics.enable would do so by its own defaults.
@@ -118,9 +127,12 @@ class Cluster:
         return found
 
     async def _max_batch(self, admin: AIOKafkaAdminClient, name: str) -> int:
-        """Ask for max.message.bytes, less a tenth; not every principal may, nor every broker answer."""
+        """Ask for max.message.bytes, less a tenth; not every principal may, nor every broker answer.
+
+        A connection that breaks is no answer: on a guess made then, records would be dead that the topic takes.
+        """
         resource = ConfigResource(ConfigResourceType.TOPIC, name, configs={"max.message.bytes": None})
-        with suppress(KafkaError, IndexError, ValueError, TypeError):
+        with suppress(errors.BrokerResponseError, errors.IncompatibleBrokerVersion, IndexError, ValueError, TypeError):
             (answer,) = await admin.describe_configs([resource])
             for setting in answer.resources[0][4]:
                 return int(setting[1]) * 9 // 10
@@ -139,11 +151,13 @@ class Cluster:
                 self._admin = admin
             return self._admin
 
-    async def _hang_up(self, admin: AIOKafkaAdminClient | None) -> None:
-        """Close a connection that failed; the next question makes a new one."""
-        if admin is not None and admin is self._admin:
-            self._admin = None
-            await _close(admin)
+    async def _leave(self, admin: AIOKafkaAdminClient) -> None:
+        """End a question; the last one closes a connection that failed, since others may have been answered on it."""
+        self._questions[admin] -= 1
+        if not self._questions[admin]:
+            del self._questions[admin]
+            if admin is not self._admin:
+                await _close(admin)
 
 
 async def _close(admin: AIOKafkaAdminClient) -> None:

@@ -7,11 +7,13 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from aiokafka.errors import UnknownTopicOrPartitionError
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaConnectionError, UnknownTopicOrPartitionError
 
 from relay.config.model import Kafka as Config
 from relay.config.model import Topics
 from relay.kafka import Cluster, KafkaUnavailable, Topic, TopicMissing
+from tests.kafka.admin import Admin
 from tests.kafka.reader import read_topic
 from tests.kafka_room.conftest import freeze
 
@@ -103,6 +105,37 @@ async def _found(cluster: Cluster, topic: str) -> Topic | None:
         return await cluster.topic(topic)
     except KafkaUnavailable:
         return None
+
+
+async def test_a_question_that_fails_disturbs_no_other(
+    cluster: Cluster, kafka: Brokers, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One connection serves all questions: what becomes of one of them is no matter to another that is under way."""
+    await cluster.topic(topic)
+    asked, released = asyncio.Event(), asyncio.Event()
+    describe = AIOKafkaAdminClient.describe_configs
+
+    async def slowly(admin: AIOKafkaAdminClient, resources: list[object]) -> object:
+        asked.set()
+        await released.wait()
+        return await describe(admin, resources)
+
+    monkeypatch.setattr(AIOKafkaAdminClient, "describe_configs", slowly)
+    under_way = asyncio.ensure_future(cluster.topic(topic))
+    await asked.wait()
+
+    async def fail(*_: object) -> object:
+        raise KafkaConnectionError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(AIOKafkaAdminClient, "_send_request", fail)
+        with pytest.raises(KafkaUnavailable):
+            await cluster.topic(topic)
+    monkeypatch.setattr(AIOKafkaAdminClient, "describe_configs", describe)
+    await asyncio.to_thread(Admin(kafka.bootstrap_servers).set, topic, "max.message.bytes", "5000")
+    again = await cluster.topic(topic)  # by a connection of its own
+    released.set()
+    assert await under_way == again == Topic(topic, 3, 4500)
 
 
 async def test_nobody_there_is_unavailable(tidy: None) -> None:
