@@ -12,12 +12,12 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 from aiokafka.producer.transaction_manager import PidAndEpoch
-from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
 
 from relay.kafka.refusals import refused, unreachable
 from relay.kafka.values import Acknowledged, Identity, KafkaUnavailable, Kind, Outcome, Refused
+from relay.kafka.whereabouts import whereabouts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -94,7 +94,7 @@ class Producer:
             async with asyncio.timeout(timeout):
                 await self._producer.start()
                 await self._producer.partitions_for(self._topic.name)
-                cluster = await self._cluster_id()
+                cluster = await whereabouts(self._producer.client, self._topic.name)
         except (KafkaError, OSError, TimeoutError) as error:
             await self.kill()
             raise KafkaUnavailable(unreachable(error, self._connection)) from error
@@ -169,11 +169,6 @@ class Producer:
         except (KafkaError, OSError, AssertionError) as error:  # AssertionError: the partition is gone
             return refused(error)
         return Acknowledged(offset if offset >= 0 else None)
-
-    async def _cluster_id(self) -> str:
-        client = self._producer.client
-        answer = await client.send(client.get_random_node(), MetadataRequest([]))
-        return str(getattr(answer, "cluster_id", None) or "")
 
 
 def _outcome(future: asyncio.Future[Outcome], late: str) -> Outcome:

@@ -48,7 +48,10 @@ Hurried: TypeAlias = "Callable[[float], bool]"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The producer under which the broker numbers batches. `producer_id` is -1 without idempotence."""
+    """The producer under which the broker numbers batches. `producer_id` is -1 without idempotence.
+
+    `cluster` is where: the cluster's id, and behind a slash the topic's, where brokers give topics one.
+    """
 
     cluster: str
     producer_id: int

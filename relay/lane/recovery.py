@@ -32,7 +32,7 @@ class Recovery:
 
     A flight is handed over under the id, epoch and base sequence it was journalled with, and with
     exactly its records: the broker recognises what it has. Where it cannot (a memory too old, another
-    cluster, a partition that is gone), the records are counted as possible duplicates. An id of the
+    cluster, a topic made anew, a partition that is gone), the records are counted as possible duplicates. An id of the
     past carries nothing but the batch journalled under it; a fresh id is a new flight, durable before
     it is sent.
     """
@@ -81,7 +81,9 @@ class Recovery:
         """Tell whether a batch may be handed over as it was journalled; count those the broker may have forgotten."""
         flight, now = batch.flight, time.time()
         whole = len(batch.items) == len(flight.items)
-        if flight.cluster != identity.cluster or flight.partition >= topic.partitions or not whole:
+        # Flights that an earlier version of the relay journalled name only the cluster.
+        here = flight.cluster in (identity.cluster, identity.cluster.partition("/")[0])
+        if not here or flight.partition >= topic.partitions or not whole:
             return False
         if not batch.identity.idempotent or not identity.idempotent:
             self._doubt([batch], "sent without idempotence")

@@ -37,6 +37,9 @@ class Scene(Protocol):
     async def limit(self, topic: str, limit: int) -> None:
         """Change a topic's largest batch."""
 
+    async def make_anew(self, topic: str) -> None:
+        """Delete a topic, and create it again as it was."""
+
     async def read(self, topic: str) -> Sequence[Sequence[bytes]]:
         """Read the values of every partition, in order."""
 
@@ -55,6 +58,10 @@ class FakeScene:
     async def limit(self, topic: str, limit: int) -> None:
         """Change the limit."""
         self.kafka.topics[topic].limit = limit
+
+    async def make_anew(self, topic: str) -> None:
+        """Forget what was in it."""
+        self.kafka.create_topic(topic)
 
     async def read(self, topic: str) -> Sequence[Sequence[bytes]]:
         """Read all values."""
@@ -79,6 +86,11 @@ class RealScene:
         """Change the limit."""
         admin = Admin(self._brokers.bootstrap_servers)
         await asyncio.to_thread(admin.set, topic, "max.message.bytes", str(limit))
+
+    async def make_anew(self, topic: str) -> None:
+        """Delete and create it."""
+        await asyncio.to_thread(Admin(self._brokers.bootstrap_servers).delete, topic)
+        await self.create(topic)
 
     async def read(self, topic: str) -> Sequence[Sequence[bytes]]:
         """Read all values as a subscriber does."""

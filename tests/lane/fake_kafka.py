@@ -7,6 +7,7 @@ Kafka passes. What fails is said beforehand: `faults` are met by the next batche
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -83,8 +84,9 @@ class Partition:
 
 @dataclass(slots=True)
 class FakeTopic:
-    """A topic: its partitions, and the largest batch it takes, in bytes."""
+    """A topic: its id, its partitions, and the largest batch it takes, in bytes."""
 
+    id: int
     partitions: list[Partition]
     limit: int
 
@@ -121,10 +123,11 @@ class FakeKafka:
         self.delivery_timeout = delivery_timeout
         self.watch: Callable[[FakeProducer, Mapping[int, Sequence[Record]]], None] = lambda _producer, _batches: None
         self._last_id = 4000
+        self._topic_ids = itertools.count()
 
     def create_topic(self, name: str, partitions: int = 3, limit: int = 1_048_588) -> None:
         """Create a topic."""
-        self.topics[name] = FakeTopic([Partition() for _ in range(partitions)], limit)
+        self.topics[name] = FakeTopic(next(self._topic_ids), [Partition() for _ in range(partitions)], limit)
 
     async def topic(self, name: str) -> Topic:
         """Find a topic."""
@@ -140,7 +143,8 @@ class FakeKafka:
             raise KafkaUnavailable("no broker answers")
         self._last_id += 1
         given = Identity(
-            self.cluster, *((identity.producer_id, identity.producer_epoch) if identity else (self._last_id, 0))
+            f"{self.cluster}/{self.topics[topic.name].id}",
+            *((identity.producer_id, identity.producer_epoch) if identity else (self._last_id, 0)),
         )
         self.opened.append((topic.name, given))
         self.open_now += 1

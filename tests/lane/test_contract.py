@@ -139,6 +139,33 @@ async def test_a_flight_of_another_cluster_is_booked_anew(scene: Scene, topic: s
         await assert_settled(life)
 
 
+async def test_a_flight_of_a_topic_that_was_made_anew_is_booked_anew(scene: Scene, topic: str, tmp_path: Path) -> None:
+    """A topic of the same name and size that is another remembers nothing: subscribers may have read its records."""
+    await scene.create(topic)
+    async with Life(tmp_path, topic) as life:
+        batch = await board(scene, life, await life.accept(10), 1)
+        await send(scene, batch, topic)
+        await scene.make_anew(topic)
+        assert await life.live(scene.kafka)
+        assert [number_of(value) for value in (await scene.read(topic))[1]] == list(range(1, 11))
+        assert life.doubts == 10
+        await assert_settled(life)
+
+
+async def test_a_flight_that_names_only_its_cluster_is_recognised(scene: Scene, topic: str, tmp_path: Path) -> None:
+    """Flights were journalled before topics' ids were: they are as good as they were."""
+    await scene.create(topic)
+    async with Life(tmp_path, topic) as life:
+        producer = await scene.kafka.open_producer(await scene.kafka.topic(topic))
+        await producer.kill()
+        cluster, _, _ = producer.identity.cluster.partition("/")
+        await send(scene, await board(scene, life, await life.accept(10), 1, cluster=cluster), topic)
+        assert await life.live(scene.kafka)
+        assert [number_of(value) for value in (await scene.read(topic))[1]] == list(range(1, 11))
+        assert life.doubts == 0
+        await assert_settled(life)
+
+
 @pytest.mark.parametrize("age", [3601.0, -3600.0])
 async def test_a_flight_the_broker_may_have_forgotten_is_counted(
     scene: Scene, topic: str, tmp_path: Path, age: float
