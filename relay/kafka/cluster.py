@@ -14,9 +14,10 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
+from relay.kafka.attempt import unreachable
 from relay.kafka.history import History
 from relay.kafka.producer import Producer
-from relay.kafka.refusals import refused, unreachable
+from relay.kafka.refusals import refused
 from relay.kafka.security import connection
 from relay.kafka.values import KafkaUnavailable, Topic, TopicMissing
 
@@ -63,7 +64,7 @@ class Cluster:
         except (KafkaError, OSError, TimeoutError) as error:
             if admin is self._admin:
                 self._admin = None
-            raise KafkaUnavailable(unreachable(error, self._connection)) from error
+            raise KafkaUnavailable(await unreachable(error, self._connection)) from error
         finally:
             if admin is not None:
                 await self._leave(admin)

@@ -15,7 +15,8 @@ from aiokafka.producer.transaction_manager import PidAndEpoch
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
 
-from relay.kafka.refusals import refused, unreachable
+from relay.kafka.attempt import unreachable
+from relay.kafka.refusals import refused
 from relay.kafka.values import Acknowledged, Identity, KafkaUnavailable, Kind, Outcome, Refused
 from relay.kafka.whereabouts import whereabouts
 
@@ -97,7 +98,7 @@ class Producer:
                 cluster = await whereabouts(self._producer.client, self._topic.name)
         except (KafkaError, OSError, TimeoutError) as error:
             await self.kill()
-            raise KafkaUnavailable(unreachable(error, self._connection)) from error
+            raise KafkaUnavailable(await unreachable(error, self._connection)) from error
         except BaseException:
             await self.kill()
             raise
