@@ -40,7 +40,7 @@ def fill(path: Path, topic: str) -> None:
         store.commit((), [Journal(settled, flights=(flight,))], 1.0)
 
 
-def start_on(kafka: Cluster, path: Path, topic: str) -> tuple[Running, list[object]]:
+def start_on(kafka: Cluster, path: Path, topic: str) -> tuple[Running, list[str]]:
     """Start on the spool, publish what is pending and one more, and stop; give what Kafka has."""
     running = Running(path.parent, settings(kafka.bootstrap_servers, path.parent, topic, ack={"timeout": "20s"}))
     with running:
@@ -48,7 +48,7 @@ def start_on(kafka: Cluster, path: Path, topic: str) -> tuple[Running, list[obje
         running.settle()
         lost = running.metric("relay_spool_lost_deliveries")
         assert running.stop() == 0
-    found = ids(kafka, topic)
+    found = [str(id_) for id_ in ids(kafka, topic)]
     missing = len(PENDING) + 1 - len(set(found))
     assert missing <= lost <= missing + (SETTLED if "deliveries" in topic else 0)
     assert set(found) <= {*PENDING, "new"}
