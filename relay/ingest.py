@@ -19,6 +19,7 @@ from relay.config import After
 from relay.core.errors import Refusal, Rejected, Unavailable, Undeliverable
 from relay.core.model import Receipt, Signs, Status
 from relay.core.signature import algorithm_matches, authenticate, other_reading_verifies
+from relay.forwarder import duration_ms
 from relay.spool import Entry, Told
 
 if TYPE_CHECKING:
@@ -113,15 +114,16 @@ class Ingest:
 
     async def _append(self, entry: Entry, processed: Processed | None) -> Appended:
         """Put it on disk. What is fresh is handed on from within the commit, so that nothing can come between."""
+        arrived = time.monotonic()
 
         def on_disk(appended: Appended) -> None:
             source = entry.delivery.source
             self._metrics.accepted(source)
             log.debug("delivery.accepted", source=source, delivery=appended.number, id=entry.event_id)
             if processed and appended.status is Status.PENDING:
-                self._forwarder.add(appended.number, entry.delivery, processed)
+                self._forwarder.add(appended.number, entry.delivery, processed, arrived)
             else:
-                self._conclude(entry, appended, processed)
+                self._conclude(entry, appended, processed, arrived)
 
         self._storing += 1
         try:
@@ -129,7 +131,7 @@ class Ingest:
         finally:
             self._storing -= 1
 
-    def _conclude(self, entry: Entry, appended: Appended, processed: Processed | None) -> None:
+    def _conclude(self, entry: Entry, appended: Appended, processed: Processed | None, arrived: float) -> None:
         """Count and log a delivery that came to its end when it was stored."""
         fields = {
             "source": entry.delivery.source,
@@ -138,7 +140,7 @@ class Ingest:
             "type": entry.type,
             "routes": processed.routes if processed else (),
             "answered": appended.status,
-            "duration_ms": round((time.time() - entry.delivery.received_at) * 1000, 3),
+            "duration_ms": duration_ms(entry.delivery.received_at, arrived),
         }
         if appended.status is Status.DROPPED:
             self._metrics.dropped(entry.delivery.source, appended.detail or "")

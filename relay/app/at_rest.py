@@ -33,6 +33,7 @@ async def at_rest(config: Config) -> AsyncIterator[Changes]:
         retention=config.spool.retention,
         remembered=config.dedupe.ids,
         metrics=metrics,
+        ballast=config.spool.ballast,
     )
     async with spool:
         yield Changes(config.spool.path, pipeline, spool, _leave, metrics)

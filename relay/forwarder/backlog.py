@@ -40,6 +40,7 @@ class Backlog:
     async def flights(self) -> dict[str, list[Batch]]:
         """Give the flights that an earlier process left, by topic, with their records as journalled."""
         batches: dict[str, list[Batch]] = {}
+        self._in_flight.clear()  # of a file that was found damaged, and is read again
         for flight in await self._spool.flights():
             for number, _ in flight.items:
                 self._in_flight.setdefault(number, set()).add(flight.topic)

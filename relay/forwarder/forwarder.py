@@ -17,7 +17,7 @@ from relay.forwarder.tally import Tally
 from relay.forwarder.window import Window
 from relay.lane import Committed, Item, Lane, Neighbours, Permits
 from relay.metrics import LaneState
-from relay.spool import Journal
+from relay.spool import Damaged, Journal
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
@@ -81,13 +81,21 @@ class Forwarder:
         self._group = tasks
         self._inherited = self._window.last = self._spool.last_number
         self._surveyed = 0 if self._spool.pending else self._inherited
-        for topic, batches in (await self._backlog.flights()).items():
+        for topic, batches in (await self._flights()).items():
             self.tally.add(item.record for batch in batches for item in batch.items)
             self._open(topic, batches)
         self._spawn(self._survey())
 
-    def add(self, number: int, delivery: Delivery, processed: Processed) -> None:
-        """Take in a delivery that has just come to disk, in order of acceptance.
+    async def _flights(self) -> Mapping[str, Sequence[Batch]]:
+        """Read what is in flight; once more when the spool was damaged, and has been made anew."""
+        try:
+            return await self._backlog.flights()
+        except Damaged:
+            await self._spool.mend()
+            return await self._backlog.flights()
+
+    def add(self, number: int, delivery: Delivery, processed: Processed, arrived: float | None = None) -> None:
+        """Take in a delivery that has just come to disk, in order of acceptance; `arrived` by the monotonic clock.
 
         Once stopped, nothing is taken in: it is on disk, and the next start publishes it.
         """
@@ -102,6 +110,7 @@ class Forwarder:
             received_at=delivery.received_at,
             records=processed.records,
             topics=tuple(record.topic for record in processed.records),
+            arrived=arrived,
         )
         for record in committed.records:
             if record.topic not in self._cursors:

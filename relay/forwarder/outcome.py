@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
+def duration_ms(received_at: float, arrived: float | None) -> float:
+    """Give the milliseconds since a delivery came: by the monotonic clock when this process took it in.
+
+    Of another process only the time of day is known, which may have been set back since: then at least 0.
+    """
+    seconds = max(0.0, time.time() - received_at) if arrived is None else time.monotonic() - arrived
+    return round(seconds * 1000, 3)
+
+
 def tell(metrics: Metrics, done: Done, committed: Committed) -> None:
     """Count a delivery as published, dropped or dead, and write its line: where its records are, what was answered."""
     fields = {
@@ -28,7 +37,7 @@ def tell(metrics: Metrics, done: Done, committed: Committed) -> None:
         "routes": committed.routes,
         "records": done.records,
         "answered": committed.answered,
-        "duration_ms": round((time.time() - committed.received_at) * 1000, 3),
+        "duration_ms": duration_ms(committed.received_at, committed.arrived),
     }
     if done.status is Status.PUBLISHED:
         metrics.published(committed.source, committed.type)

@@ -23,11 +23,12 @@ class Committed:
     value was made. `waiting` are told when there is nothing left to wait for. `settled` is set when
     the spool has its end on disk; `answered` is the word its sender was told first, and `answered_at` when
     (seconds since the epoch): known before its settlement is written, when its sender waits (`awaited`).
+    `arrived` is when it came by the monotonic clock of this process; None when another process took it in.
     """
 
     __slots__ = (
-        "_open", "answered", "answered_at", "awaited", "event_id", "number", "placed", "reason", "received_at",
-        "records", "routes", "settled", "size", "source", "topics", "type", "waiting",
+        "_open", "answered", "answered_at", "arrived", "awaited", "event_id", "number", "placed", "reason",
+        "received_at", "records", "routes", "settled", "size", "source", "topics", "type", "waiting",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - one value, each field by keyword
@@ -41,6 +42,7 @@ class Committed:
         received_at: float,
         records: tuple[Record, ...],
         topics: tuple[str, ...],
+        arrived: float | None = None,
     ) -> None:
         """Start with every record still to be acknowledged."""
         self.number = number
@@ -51,6 +53,7 @@ class Committed:
         self.received_at = received_at
         self.records = records
         self.topics = topics
+        self.arrived = arrived
         self.placed: list[Placed] = []
         self.reason: Reason | None = None
         self.answered: str | None = None

@@ -34,7 +34,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "spool.failed": "The disk failed a commit: those waiting got 503, and the spool opens anew.",
         "spool.swept": "Settled deliveries left the spool, by age or for space.",
         "spool.damaged": "The file is damaged, or was deleted: a new one is made of what can be read.",
-        "spool.salvaged": "The new file is in place: what was kept and lost, and where the damaged one was set aside.",
+        "spool.salvaged": "The new file is in place: what is kept, lost, or doubled, and where the old one is.",
         "spool.squeezed": "The disk is full: the ballast was given up, and only what the file has already is used.",
         "spool.eased": "The disk has room again: the ballast is back, and deliveries are taken up to spool.max_size.",
         "lane.opened": "A topic has something to publish: its lane begins.",

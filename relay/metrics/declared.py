@@ -115,6 +115,12 @@ SPOOL_LOST = Declared(
     (),
     "Deliveries that could not be read from a damaged spool since the start; the log names the file set aside.",
 )
+SPOOL_DOUBTFUL = Declared(
+    "relay_spool_doubtful_deliveries",
+    "gauge",
+    (),
+    "Deliveries sent anew since the start because a damaged spool had lost what says whether Kafka has them.",
+)
 DEDUPE_IDS = Declared("relay_dedupe_ids", "gauge", (), "Ids among which a duplicate is recognised.")
 DEDUPE_HORIZON = Declared(
     "relay_dedupe_horizon_seconds", "gauge", (), "Age of the oldest id among which a duplicate is recognised."
@@ -172,6 +178,7 @@ TABLE = (
     SPOOL_MAX_BYTES,
     SPOOL_DEAD_BYTES,
     SPOOL_LOST,
+    SPOOL_DOUBTFUL,
     DEDUPE_IDS,
     DEDUPE_HORIZON,
     POSSIBLE_DUPLICATES,

@@ -54,6 +54,7 @@ class Gauges:
     spool_max_bytes: int = 0
     spool_dead_bytes: int = 0
     spool_lost: int = 0
+    spool_doubtful: int = 0
     dedupe_ids: int = 0
     dedupe_horizon_seconds: float = 0.0
     flights: int = 0
@@ -105,6 +106,7 @@ def _single(now: Gauges) -> Iterator[Metric]:
         (declared.SPOOL_MAX_BYTES, now.spool_max_bytes),
         (declared.SPOOL_DEAD_BYTES, now.spool_dead_bytes),
         (declared.SPOOL_LOST, now.spool_lost),
+        (declared.SPOOL_DOUBTFUL, now.spool_doubtful),
         (declared.DEDUPE_IDS, now.dedupe_ids),
         (declared.DEDUPE_HORIZON, now.dedupe_horizon_seconds),
         (declared.FLIGHTS, now.flights),

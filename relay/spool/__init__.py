@@ -2,6 +2,7 @@
 
 from relay.spool.browser import Browser
 from relay.spool.census import Census, Row, Tally
+from relay.spool.failure import Damaged
 from relay.spool.file import InUse, in_use
 from relay.spool.kept import Aloft, Kept, Known, Listed, Settled, Wanted
 from relay.spool.reconciliation import Discrepancy, Found, Reconciliation
@@ -29,6 +30,7 @@ __all__ = [
     "Appended",
     "Browser",
     "Census",
+    "Damaged",
     "Dead",
     "Discard",
     "Discrepancy",

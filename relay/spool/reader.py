@@ -33,7 +33,10 @@ TO_MIRROR = (
 )
 FLIGHT = "id, topic, partition, cluster, producer_id, producer_epoch, base_sequence, sent_at, items"
 
-_items = msgspec.msgpack.Decoder(tuple[tuple[int, bytes], ...])
+FAULTS = (apsw.Error, ValueError)  # ValueError: what was read is none of ours
+
+items_of = msgspec.msgpack.Decoder(tuple[tuple[int, bytes], ...]).decode
+"""Give a flight's items as they were journalled. Raises ValueError when they are none."""
 
 
 class Reader:
@@ -56,7 +59,7 @@ class Reader:
                     if size >= PAGE_BYTES:
                         break
                 page = self._with_settled(found)
-        except apsw.Error as error:
+        except FAULTS as error:
             raise _unreadable(error) from error
         return page
 
@@ -67,7 +70,7 @@ class Reader:
             with self._connection:
                 found = [row for number in numbers for row in rows(self._connection, query, (number,))]
                 loaded = {stored.number: stored for stored in self._with_settled(found)}
-        except apsw.Error as error:
+        except FAULTS as error:
             raise _unreadable(error) from error
         return loaded
 
@@ -81,7 +84,7 @@ class Reader:
                     'SELECT topic, partition, "offset" FROM records WHERE number = ? AND reason IS NULL ORDER BY topic'
                 )
                 records = tuple(Placed(*row) for row in rows(self._connection, query, (number,)))
-        except apsw.Error as error:
+        except FAULTS as error:
             raise _unreadable(error) from error
         for event_id, status, reason in found:
             return Fact(number, event_id, Status(status), Reason(reason) if reason else None, records)
@@ -91,7 +94,7 @@ class Reader:
         """Read dead letters numbered above `after` that are not mirrored, in order, a bounded piece."""
         try:
             found = rows(self._connection, TO_MIRROR, (after, MIRROR_ROWS))
-        except apsw.Error as error:
+        except FAULTS as error:
             raise _unreadable(error) from error
         return [Dead(row[0], Delivery(*row[1:7]), row[7], row[8] or "") for row in found]
 
@@ -100,7 +103,7 @@ class Reader:
         query = f"SELECT received_at FROM deliveries WHERE {PENDING} ORDER BY number LIMIT 1"  # noqa: S608 - constant
         try:
             found = rows(self._connection, query)
-        except apsw.Error as error:
+        except FAULTS as error:
             raise _unreadable(error) from error
         return found[0][0] if found else None
 
@@ -108,9 +111,9 @@ class Reader:
         """Read all flights, in the order in which they were journalled."""
         try:
             found = rows(self._connection, f"SELECT {FLIGHT} FROM flights ORDER BY id")  # noqa: S608 - constant
-        except apsw.Error as error:
+            return [replace(Flight(*row), items=items_of(row[8])) for row in found]
+        except FAULTS as error:
             raise _unreadable(error) from error
-        return [replace(Flight(*row), items=_items.decode(row[8])) for row in found]
 
     def close(self) -> None:
         """Close the file."""
@@ -136,5 +139,5 @@ def _copy(replay_of: int | None, mirror_of: int | None, target: str, because: st
     return Replay(replay_of, target) if replay_of else None
 
 
-def _unreadable(error: apsw.Error) -> Unavailable:
+def _unreadable(error: Exception) -> Unavailable:
     return failure("the spool could not be read", error)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import apsw
 
-from relay.spool.file import COUNTED, KEPT, connect_writer, count, rows
+from relay.spool.file import COUNTED, KEPT, PENDING, connect_writer, count, rows
+from relay.spool.reader import items_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,10 +27,15 @@ GAPS = (
 
 
 class Salvaged(NamedTuple):
-    """What was saved: deliveries kept and lost, the tables that were damaged, and where the old file is, if any."""
+    """What was saved: deliveries kept and lost, the tables that were damaged, and where the old file is, if any.
+
+    `doubtful` are pending ones of which a flight or the settlement of a record may have been lost: they are sent
+    anew, and Kafka may have them.
+    """
 
     kept: int
     lost: int
+    doubtful: int
     damaged: tuple[str, ...]
     aside: Path | None
 
@@ -50,13 +56,14 @@ def salvage(path: Path, source: apsw.Connection, last_number: int) -> Salvaged:
         last = max(last_number, *(_last(source, table) for table, key in TABLES.items() if key == "number"))
         missing = {table: _copy(source, target, table, max(last, _last(source, table))) for table in TABLES}
         lost = _tidy(target, missing["deliveries"], missing["bodies"], last)
+        doubtful = _doubtful(target, missing["records"], flights_lost=bool(missing["flights"]))
         kept = count(target, "SELECT count(*) FROM deliveries")
     with suppress(apsw.Error):  # what it held was read, as far as it could be
         source.close()
     aside = _set_aside(path)
     fresh.replace(path)
     _sync(path.parent)
-    return Salvaged(kept, lost, tuple(table for table, keys in missing.items() if keys), aside)
+    return Salvaged(kept, lost, doubtful, tuple(table for table, keys in missing.items() if keys), aside)
 
 
 def _last(source: apsw.Connection, table: str) -> int:
@@ -81,13 +88,15 @@ def _copy(source: apsw.Connection, target: apsw.Connection, table: str, last: in
         start = None
         try:
             for row in source.execute(query, (place,)):
+                if table == "flights":
+                    items_of(row[names.index("items")])
                 found.append(row)
                 start = place = max(place, int(row[names.index(key)]))
                 if len(found) == TOGETHER:
                     _write(target, insert, found)
                     found = []
             place = last
-        except (apsw.Error, ValueError):  # ValueError: a text that is none any more
+        except (apsw.Error, ValueError):  # ValueError: what is none of ours any more
             if start is None:
                 missing.add(place)
         _write(target, insert, found)
@@ -119,6 +128,13 @@ def _tidy(target: apsw.Connection, missing: set[int], bodies: set[int], last: in
         target.execute(f"DELETE FROM totals; {COUNTED}")  # noqa: S608 - constant
     # A number without a row and without a body had been swept.
     return len(bodyless | {number for number in missing if number in strays or number in bodies})
+
+
+def _doubtful(target: apsw.Connection, records: set[int], *, flights_lost: bool) -> int:
+    """Count the pending deliveries whose records may be in Kafka although no flight or record says so."""
+    pending = {number for (number,) in rows(target, f"SELECT number FROM deliveries WHERE {PENDING}")}  # noqa: S608 - constant
+    aloft = {number for (items,) in rows(target, "SELECT items FROM flights") for number, _ in items_of(items)}
+    return len((pending if flights_lost else pending & records) - aloft)
 
 
 def _set_aside(path: Path) -> Path | None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from relay.metrics import Metrics
     from relay.spool.reader import Reader
     from relay.spool.store import Store
-    from relay.spool.values import Appended, Dead, Entry, Fact, Flight, Journal, Journalled, Stored, Told, Usage
+    from relay.spool.values import Appended, Dead, Entry, Fact, Flight, Journal, Journalled, Losses, Stored, Told, Usage
     from relay.spool.writer import Answers
 
 log = structlog.get_logger()
@@ -45,18 +45,16 @@ class Spool:
         self, path: Path, *, max_size: int, retention: float, remembered: int, metrics: Metrics, ballast: int = 0
     ) -> None:
         """Name the file; `open` opens it. Sizes in bytes, `retention` in seconds, `remembered` in ids."""
-        self._path, self._retention = path, retention
+        self._path, self._retention, self._metrics = path, retention, metrics
         self._access = Access(path, partial(Writer, path, max_size=max_size, remembered=remembered, ballast=ballast))
-        self._metrics = metrics
         self._waiting = Group()
         self._committing: asyncio.Task[None] | None = None
         # Seconds since the epoch: when the oldest id remembered was accepted, and the oldest pending one came in.
         self.horizon_since: float | None = None
         self.pending_since: float | None = None
-        self._sweepable = True
-        self._refused = asyncio.Event()
+        self._sweepable, self._refused = True, asyncio.Event()
         self.fault: str | None = None
-        self._damaged = False
+        self._damaged, self._mending = False, asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         """Take the lock and open the file; the ids remembered are read meanwhile. Raises `Unavailable`."""
@@ -66,8 +64,9 @@ class Spool:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Finish the commit under way and what waits for one, then close the file."""
+        """Finish the commit under way and what waits for one, notes too, then close the file."""
         self._tending.cancel()
+        self._wake()
         while self._committing:
             await asyncio.wait([self._committing])
         await self._access.close()
@@ -92,9 +91,9 @@ class Spool:
         return self._store.usage
 
     @property
-    def lost(self) -> int:
-        """Count the deliveries that could not be read from a damaged file, since the start."""
-        return self._access.writer.lost
+    def losses(self) -> Losses:
+        """What damaged files cost since the start."""
+        return self._access.writer.losses
 
     @property
     def squeezed(self) -> bool:
@@ -107,11 +106,10 @@ class Spool:
         return self._store.memory.horizon
 
     async def append(self, entry: Entry, on_disk: Callable[[Appended], None]) -> Appended:
-        """Store a delivery, unless it repeats one; on disk when this returns.
+        """Store a delivery, unless it repeats one, also within one commit; on disk when this returns.
 
         `on_disk` is called for each delivery that was stored, in order of acceptance, before anybody who waits
         goes on, whether or not the caller still waits: so nothing on disk is forgotten when a request is cancelled.
-        Repeats are decided here, within one commit too.
         """
         answer = self._waiting.append(entry, on_disk)
         self._wake()
@@ -188,7 +186,7 @@ class Spool:
         except Unavailable as error:
             if error.cause is not Cause.SPOOL_FULL:
                 raise
-            return await self._access.write(lambda writer: writer.commit(entries, journals))
+            answers = await self._access.write(lambda writer: writer.commit(entries, journals))
         return answers
 
     async def _tend(self) -> None:
@@ -200,7 +198,7 @@ class Spool:
                 await asyncio.wait_for(self._refused.wait(), PROBE_INTERVAL)
             self._refused.clear()
             try:
-                await (self._mend() if self.fault else self._access.write(Writer.tend))
+                await (self.mend() if self.fault else self._access.write(Writer.tend))
                 if (self.usage.short and self._sweepable) or time.monotonic() - tended_at > SWEEP_INTERVAL:
                     tended_at = time.monotonic()
                     await self._sweep()
@@ -211,11 +209,13 @@ class Spool:
             except Exception as error:  # noqa: BLE001 - tending never ends, or the disk would be asked no more
                 self._fail(error)
 
-    async def _mend(self) -> None:
-        """Open the file anew, or make it anew of what can be read."""
-        await (self._access.renew() if self._damaged else self._access.write(Writer.reopen))
-        self.fault, self._damaged = None, False
-        log.info("spool.opened", path=str(self._path), pending=self.pending, bytes=self.usage.used)
+    async def mend(self) -> None:
+        """Open the file anew, or make it anew of what can be read, unless that was done meanwhile."""
+        async with self._mending:
+            if self.fault:
+                await (self._access.renew() if self._damaged else self._access.write(Writer.reopen))
+                self.fault, self._damaged = None, False
+                log.info("spool.opened", path=str(self._path), pending=self.pending, bytes=self.usage.used)
 
     async def _read(self, work: Callable[[Reader], T]) -> T:
         try:

@@ -163,6 +163,13 @@ class Discard(msgspec.Struct, frozen=True):
     because: str
 
 
+class Losses(NamedTuple):
+    """What damaged files cost since the start: deliveries lost, and those sent anew although Kafka may have them."""
+
+    lost: int
+    doubtful: int
+
+
 class Dead(NamedTuple):
     """A dead letter that is not mirrored."""
 

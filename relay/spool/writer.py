@@ -16,6 +16,7 @@ from relay.spool.failure import failure
 from relay.spool.file import connect_reader
 from relay.spool.salvage import salvage
 from relay.spool.store import Store
+from relay.spool.values import Losses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,12 +42,11 @@ class Writer:
         self._path, self._max_size, self._remembered = path, max_size, remembered
         self._ballast = Ballast(path, ballast)
         self._limit: int | None = None
-        self.lost = 0  # deliveries that could not be read from a damaged file, since the start
+        self.losses = Losses(0, 0)
         self.store = self._open()
         if not self.squeezed and not self._ballast.load():
             self._squeeze()
-        with suppress(apsw.FullError):  # then the metrics of this start are not held against the totals rightly
-            totals.mark_start(self.store.connection)
+        self._mark_start()
 
     @property
     def squeezed(self) -> bool:
@@ -126,18 +126,28 @@ class Writer:
         except (apsw.Error, OSError) as error:
             raise failure(f"the spool {self._path} cannot be opened", error) from error
 
+    def _mark_start(self) -> None:
+        """Note the totals of this start, the first write to the file. Raises `Unavailable`."""
+        with suppress(apsw.FullError):  # then the metrics of this start are not held against the totals rightly
+            try:
+                totals.mark_start(self.store.connection)
+            except apsw.CorruptError:
+                self.renew()
+                totals.mark_start(self.store.connection)
+
     def _salvage(self, source: apsw.Connection, last_number: int) -> None:
         log.error("spool.damaged", path=str(self._path))
         try:
             salvaged = salvage(self._path, source, last_number)
         except (apsw.Error, OSError) as error:
             raise failure(f"the spool {self._path} is damaged, and cannot be made anew", error) from error
-        self.lost += salvaged.lost
+        self.losses = Losses(self.losses.lost + salvaged.lost, self.losses.doubtful + salvaged.doubtful)
         log.error(
             "spool.salvaged",
             path=str(self._path),
             kept=salvaged.kept,
             lost=salvaged.lost,
+            doubtful=salvaged.doubtful,
             damaged=list(salvaged.damaged),
             aside=str(salvaged.aside) if salvaged.aside else None,
         )

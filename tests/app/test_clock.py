@@ -116,3 +116,32 @@ def test_a_clock_that_stands_still_stops_nothing(kafka: Cluster, tmp_path: Path)
         relay.settle()
         assert relay.stop() == 0
     assert ids(kafka, "clock.frozen") == named(0, 10)
+
+
+def test_a_duration_is_by_a_clock_that_nobody_sets(kafka: Cluster, tmp_path: Path) -> None:
+    """A clock that is set back an hour makes no duration negative, nor one that is set forth makes it an hour."""
+    configuration = settings(kafka.bootstrap_servers, tmp_path, "clock.duration", ack={"after": "stored"})
+    with Clocked(tmp_path, configuration) as relay:
+        for place, (off, later) in enumerate([(0, -HOUR), (-HOUR, 0)]):
+            relay.set(off)
+            kafka.pause(1)
+            try:
+                post_all(relay, named(place, 1), "stored")
+                relay.set(later)
+            finally:
+                kafka.resume(1)
+            relay.settle()
+        until(lambda: len(relay.told("delivery.published")) == 2)
+        durations = [float(str(line["duration_ms"])) for line in relay.told("delivery.published")]
+        assert all(0 < duration < HOUR * 1000 for duration in durations)
+        kafka.pause(1)
+        try:
+            post_all(relay, named(2, 1), "stored")
+            relay.kill9()
+            relay.set(-HOUR)
+        finally:
+            kafka.resume(1)
+        relay.start()
+        until(lambda: len(relay.told("delivery.published")) == 3)
+        assert relay.told("delivery.published")[-1]["duration_ms"] == 0
+        assert relay.stop() == 0

@@ -107,6 +107,36 @@ def test_a_stop_is_bounded_and_the_next_start_goes_on(kafka: Cluster, tmp_path: 
     assert ids(kafka, topic) == names_of(40)
 
 
+def test_a_stop_waits_neither_for_kafka_nor_for_slow_uploads(kafka: Cluster, tmp_path: Path) -> None:
+    """With Kafka away and uploads that never end it leaves in time; all that was acknowledged is on disk, and comes."""
+    configuration = settings(
+        kafka.bootstrap_servers, tmp_path, "stop.deaf", ack={"timeout": "200ms"}, stop={"timeout": "2s"}
+    )
+    with Running(tmp_path, configuration) as relay:
+        kafka.pause(1)
+        try:
+            for name in names_of(20):
+                assert relay.post(event(event_id=name)).fields["status"] == "stored"
+            slow = [relay.wire() for _ in range(5)]
+            for wire in slow:
+                body = event()
+                wire.send(request(body, signed(body))[:-5])
+            until(lambda: relay.metric("relay_requests_in_flight") == 5)
+            started = time.monotonic()
+            relay.signal()
+            assert relay.wait() == 0
+            assert time.monotonic() - started < 25  # the stop's 2 s, and what a slow machine adds; kill -9 comes at 30
+            for wire in slow:
+                wire.close()
+        finally:
+            kafka.resume(1)
+        assert relay.told("relay.stopped", pending=20)
+        relay.start()
+        relay.settle()
+        assert relay.stop() == 0
+    assert ids(kafka, "stop.deaf") == names_of(20)
+
+
 def test_a_repeat_is_recognised_after_a_restart(kafka: Cluster, tmp_path: Path) -> None:
     """Ids outlive the process, and so does the receipt of the first; also after kill -9."""
     body = event(event_id="once")

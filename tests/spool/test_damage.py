@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING
 
-import apsw
 import pytest
 from structlog.testing import capture_logs
 
 from relay.core.errors import Unavailable
 from relay.spool import Journal
-from relay.spool.file import PAGE_SIZE, connect_reader, rows
+from relay.spool.file import PAGE_SIZE, connect_reader
 from relay.spool.salvage import salvage
+from tests.spool.pages import pages_of, ruin
 from tests.spool.samples import (
     FLIGHT,
     append,
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from relay.spool import Entry, Spool
 
 COUNT = 400
-LEAVES = (10, 13)
 
 
 @pytest.fixture(autouse=True)
@@ -54,27 +52,6 @@ def fill(path: Path) -> None:
         for start in range(1, COUNT + 1, 50):
             append(store, *(some(number) for number in range(start, start + 50)))
         store.commit((), [Journal(tuple(published(number) for number in range(1, 101)), flights=(FLIGHT,))], 0.0)
-
-
-def pages_of(path: Path, table: str) -> list[int]:
-    """Find the leaves of a table, by the page's kind and what it holds."""
-    with closing(apsw.Connection(str(path))) as connection:
-        ((root,),) = rows(connection, "SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,))
-    content = path.read_bytes()
-    root_page = content[(root - 1) * PAGE_SIZE : root * PAGE_SIZE]
-    if root_page[0] in LEAVES:
-        return [root]
-    cells = int.from_bytes(root_page[3:5])
-    pointers = [int.from_bytes(root_page[12 + 2 * place : 14 + 2 * place]) for place in range(cells)]
-    return [int.from_bytes(root_page[pointer : pointer + 4]) for pointer in pointers]
-
-
-def ruin(path: Path, pages: list[int]) -> None:
-    """Write over pages, as a bad disk does."""
-    with path.open("r+b") as file:
-        for page in pages:
-            file.seek((page - 1) * PAGE_SIZE)
-            file.write(b"\xff" * PAGE_SIZE)
 
 
 @pytest.mark.parametrize("table", ["deliveries", "bodies", "ids", "records", "flights"])
@@ -131,7 +108,7 @@ async def test_damage_that_is_found_when_it_is_read(path: Path, metrics: Metrics
             found = await read_all(spool)
             assert [answer.number for answer in await append_all(spool, ["new", "id-7"])] == [COUNT + 1, 7]
             assert spool.pending == len(found) + 1
-            assert spool.lost == COUNT - 100 - len(found) > 0
+            assert spool.losses.lost == COUNT - 100 - len(found) > 0
     assert all(body == some(number).delivery.body for number, body in found.items())
     events = [line["event"] for line in lines]
     assert events == ["spool.opened", "spool.failed", "spool.damaged", "spool.salvaged", "spool.opened"]
@@ -143,7 +120,7 @@ async def test_damage_that_is_found_at_start(path: Path, metrics: Metrics) -> No
     fill(path)
     ruin(path, pages_of(path, "kept")[:1])
     async with spool_at(path, metrics) as spool:
-        assert (spool.pending, spool.lost) == (300, 0)
+        assert (spool.pending, spool.losses.lost) == (300, 0)
         assert len(await read_all(spool)) == 300
 
 
@@ -169,7 +146,7 @@ async def test_what_is_taken_away_beneath_it_is_put_back(path: Path, metrics: Me
         await until(lambda: spool.fault is None)
         assert [answer.number for answer in await append_all(spool, ["3", "2"])] == [3, 2]
         assert [stored.number for stored in await spool.page(0, 9)] == [1, 2, 3]
-        assert (spool.lost, len(await spool.flights())) == (0, 1)
+        assert (spool.losses.lost, len(await spool.flights())) == (0, 1)
     assert told == []
     assert look(path, "SELECT number, event_id FROM deliveries") == [(1, "1"), (2, "2"), (3, "3")]
     aside = [file.read_bytes() for file in path.parent.glob("spool.db.damaged-*")]

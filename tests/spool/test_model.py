@@ -43,9 +43,11 @@ RETENTION = 10.0
 REMEMBERED = 14
 OVERHEAD = 4096  # more than one delivery takes in the file beside its body
 TOPICS = ("a", "b", "c")
+CRASHES = (Kind.KILL, Kind.POWER)
 # What the examples have to come by, or they prove less than they say.
 PLACES = {
-    "duplicate", "id_conflict", "spool_full", "dead_quota", "the disk refused", "settled while full",
+    "duplicate", "id_conflict", "spool_full", "dead_quota",
+    "the disk refused in a REFUSAL", "the disk refused in a LAPSE", "settled while full",
     "swept by age", "bodies swept for space", "ids swept for space",
     "lost before KILL", "lost before POWER", "kept after KILL", "kept after POWER",
 }  # fmt: skip
@@ -87,8 +89,8 @@ written = st.builds(
     st.lists(st.sampled_from(TOPICS), max_size=2),
     st.lists(st.tuples(st.integers(0, 50), st.sampled_from([Status.DEAD, Status.DROPPED])), max_size=1),
 )
-moments = st.none() | st.builds(Moment, st.sampled_from(Kind), st.integers(1, 25))
-crashes = st.builds(Moment, st.sampled_from([Kind.KILL, Kind.POWER]), st.integers(1, 25))
+moments = st.none() | st.builds(Moment, st.sampled_from(Kind), st.integers(1, 25), st.integers(0, 1 << 20))
+crashes = st.builds(Moment, st.sampled_from(CRASHES), st.integers(1, 25), st.integers(0, 1 << 20))
 
 
 def asked(one: Wanted) -> Entry:
@@ -172,8 +174,9 @@ class SpoolMachine(RuleBasedStateMachine):
         self.now += 1
         if answers and all(isinstance(one, Unavailable) and one.cause is Cause.SPOOL_ERROR for one in answers):
             assert moment, "a disk that works was refused"
-            assert moment.kind is Kind.REFUSAL
-            self.reached["the disk refused"] += 1
+            assert moment.kind not in CRASHES
+            self.reached[f"the disk refused in a {moment.kind.name}"] += 1
+            self.run(self.reopened())  # as the spool does within a second, before it may be killed
             return
         full = used + 60_000 > self.spool.usage.max_size - self.spool.usage.reserve
         for journal, answer in zip(journals, answers, strict=False):
@@ -280,7 +283,7 @@ class SpoolMachine(RuleBasedStateMachine):
                 self.run(self.spool._sweep())
             except Unavailable:
                 assert moment
-                assert moment.kind is Kind.REFUSAL
+                assert moment.kind not in CRASHES
                 fails = True
                 assert self.spool._access.writer.store.sound is False
         if fails:
@@ -301,7 +304,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
         self.crashed(moment, before, partly)
 
-    @rule(moment=moments.filter(lambda moment: moment is None or moment.kind is not Kind.REFUSAL))
+    @rule(moment=moments.filter(lambda moment: moment is None or moment.kind in CRASHES))
     def reopen(self, moment: Moment | None) -> None:
         """A restart changes nothing, and counts what the process before it had kept count of."""
         usage = self.spool.usage

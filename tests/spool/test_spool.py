@@ -261,3 +261,11 @@ async def test_a_note_goes_to_disk_by_itself(path: Path, metrics: Metrics) -> No
         await until(lambda: look(path, "SELECT answered, answered_at FROM deliveries") == [("stored", 7.5)])
         spool.note(Told("stored", 8.5, 2))
         await append_all(spool, ["2"])
+
+
+async def test_what_senders_were_told_is_on_disk_when_it_closes(path: Path, metrics: Metrics) -> None:
+    """A note waits for the next commit; a stop is one."""
+    async with spool_at(path, metrics) as spool:
+        await append_all(spool, ["1"])
+        spool.note(Told("stored", 12.5, 1))
+    assert look(path, "SELECT answered, answered_at FROM deliveries") == [("stored", 12.5)]
