@@ -46,7 +46,7 @@ def enlarge(scene: Scene) -> None:
     """A topic gets more partitions: keys go to others, what is under way stays where it was bound to."""
     for short, topic in scene.topics.items():
         scene.excused.moved.add(topic)
-        scene.admin.enlarge(topic, 3 + scene.chance.randint(1, 5))
+        scene.admin.enlarge(topic, scene.admin.partitions(topic) + scene.chance.randint(1, 3))
         scene.run_until_more(len(short))
 
 
@@ -92,10 +92,10 @@ def _make_again(scene: Scene, short: str, replicas: list[list[int]], config: dic
 
 FAULTS = (
     Fault("too few in sync", too_few_in_sync, SHORT),
-    Fault("leaderless", leaderless, SHORT),
-    Fault("topic deleted and made again", make_again),
-    Fault("partitions added", enlarge),
-    Fault("message too large", lower_the_limit),
-    Fault("writing forbidden and allowed", forbid_writing),
-    Fault("topic hidden and shown", forbid_all),
+    Fault("leaderless", leaderless, SHORT, part="several"),
+    Fault("topic deleted and made again", make_again, part="topics"),
+    Fault("partitions added", enlarge, part="topics"),
+    Fault("message too large", lower_the_limit, part="topics"),
+    Fault("writing forbidden and allowed", forbid_writing, part="topics"),
+    Fault("topic hidden and shown", forbid_all, part="topics"),
 )
