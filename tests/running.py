@@ -27,8 +27,12 @@ PATH = "/webhooks/contoso"
 UNWANTED = ("Traceback", "lane.broken", "relay.failed", '.unread"', '"py.warnings"', '"asyncio"', '"aiohttp')
 
 # A connection to a broker that is made in the moment in which its client is closed is let go by aiokafka, or its
-# socket by asyncio, and closed as it is collected.
-HARMLESS = ("ResourceWarning: Unclosed AIOKafkaConnection", "ResourceWarning: unclosed <socket.socket")
+# socket or transport by asyncio, and closed as it is collected.
+HARMLESS = (
+    "ResourceWarning: Unclosed AIOKafkaConnection",
+    "ResourceWarning: unclosed <socket.socket",
+    "ResourceWarning: unclosed transport <_SelectorSocketTransport",
+)
 
 
 def settings(bootstrap: str, folder: Path, topic: str, **sections: object) -> dict[str, object]:

@@ -25,7 +25,7 @@ class Row(NamedTuple):
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Excused:
     """What a fault does that no relay can make good, and what is thus counted in a column of its own.
 
@@ -158,21 +158,6 @@ def _judge_spool(evidence: Evidence, finding: Finding) -> None:
             finding.destroyed += gone and (topic, event_id) not in found
             finding.lost += not gone and (topic, event_id) not in found
     finding.faults += _disagreements(evidence)
-
-
-def audited(config: Path, environment: Mapping[str, str], excused: Excused) -> Iterator[str]:
-    """Ask `relay audit --kafka` for its own word on a relay at rest; give what it finds that is not excused."""
-    command = [RELAY, "audit", "--kafka", "--json", "-c", str(config)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=AUDIT, env={**os.environ, **environment}
-    )
-    if done.returncode not in {0, 1}:
-        yield f"the audit left with {done.returncode}: {done.stderr[-500:]}"
-        return
-    for line in map(json.loads, done.stdout.splitlines()):
-        yield from (f"the audit says: {fault}" for fault in line.get("faults", ()))
-        if "id" in line and not (line["topic"] in excused.destroyed and line["found"] == "missing"):
-            yield f"the audit says: {line}"
 
 
 def _disagreements(evidence: Evidence) -> Iterator[str]:

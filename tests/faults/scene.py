@@ -6,6 +6,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Self
 
+from tests.faults.auditor import audited
 from tests.faults.load import KEYS, KINDS, Load
 from tests.faults.oracle import Evidence, Excused, Finding, judge, rows_of
 from tests.faults.subscriber import Subscriber
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 PARTITIONS = 3
 NAMES = (*KEYS, "failed")
-PATIENCE = 60.0  # seconds for anything that has to come true in the end
+PATIENCE = 120.0  # seconds for anything that has to come true in the end
 KAFKA = {"request_timeout": "3s", "topics": {"create": False}}
 
 
@@ -53,7 +54,7 @@ class Scene:
         self.chance = random.Random(seed)
         self.topics: Mapping[str, str] = {short: f"{name}.{short}" for short in NAMES}
         self.excused = Excused()
-        self.folder = folder
+        self.folder, self._environment = folder, environment or {}
         self.spool = folder / "disk" / "spool.db"
         sources = {source: {"path": f"/webhooks/{source}", "keys": [key]} for source, key in KEYS.items()}
         servers = [proxy.address for proxy in proxies] or [cluster.bootstrap_servers]
@@ -123,6 +124,7 @@ class Scene:
         finding = judge(evidence)
         finding.recovery = recovery
         finding.faults += self.load.wrong + self.subscriber.faults
+        finding.faults += audited(self.relay.config, self._environment, self.excused)
         finding.faults += [f"{doubts:.0f} possible duplicates"] if doubts else []
         return finding
 
