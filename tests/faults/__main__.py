@@ -6,6 +6,7 @@ import random
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -114,7 +115,7 @@ def _play(ground: Ground, table: Table, name: str, seed: int, strikes: int) -> N
         table.skip(fault.name, str(skipped))
         return
     except Exception as error:  # noqa: BLE001 - whatever it was, it is this row's, and the run goes on
-        found = Finding(faults=[f"{type(error).__name__}: {error}"])
+        found = Finding(faults=["".join(traceback.format_exception(error, limit=-4))])
         ground.renew()
     table.add(name if AND not in fault.name else f"{len(fault.name.split(AND))} at once", strikes, found)
     word = "clean" if found.clean else f"NOT CLEAN: {found}"
