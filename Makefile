@@ -19,7 +19,7 @@ help:
 	@echo 'make test     lint, types, and every test (those on real Kafka need Java 17 and Maven)'
 	@echo 'make hostile  what forgers and broken clients send, with a million mutations of signed requests'
 	@echo 'make fuzz     any bytes at all into the pure core, for SECONDS=60 in total (Python 3.11 to 3.13)'
-	@echo 'make faults   a relay on three real brokers, under every fault, for SECONDS=60; SEED=0'
+	@echo 'make faults   a relay on three real brokers, under every fault, for SECONDS=60; SEED=0; TABLE= keeps its table'
 	@echo 'make kafka    a real Kafka broker on localhost:9092 (PORT=...), until Ctrl-C (Java 17 and Maven)'
 	@echo 'make bench    what the relay takes and costs, beside a plain service (Go and wrk too)'
 	@echo 'make lock     write requirements/ anew from pyproject.toml, keeping versions that still fit'
@@ -41,7 +41,8 @@ fuzz: $(FUZZ_INSTALLED)
 	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 faults: $(INSTALLED)
-	$(RUN) $(BIN)/python -m tests.faults --seconds $(SECONDS) --seed $(SEED)
+	$(RUN) $(BIN)/python -m tests.faults --seconds $(SECONDS) --seed $(SEED) $(if $(TABLE),--table $(TABLE)) \
+		$(if $(EVIDENCE),--evidence $(EVIDENCE))
 
 kafka: $(INSTALLED)
 	@$(BIN)/python -m tests.kafka $(PORT)

@@ -23,12 +23,17 @@ if TYPE_CHECKING:
 RELAY = str(Path(sys.executable).with_name("relay"))
 KEY = "158b08cc-6a06-49f2-a724-2bc514fdcf1e"
 PATH = "/webhooks/contoso"
+START = 120.0  # seconds until a start has failed; on a busy machine Python alone takes many
 # What must never be in a log: errors nobody expected, and complaints of Python, its loop and its HTTP server.
 UNWANTED = ("Traceback", "lane.broken", "relay.failed", '.unread"', '"py.warnings"', '"asyncio"', '"aiohttp')
 
 # A connection to a broker that is made in the moment in which its client is closed is let go by aiokafka, or its
-# socket by asyncio, and closed as it is collected.
-HARMLESS = ("ResourceWarning: Unclosed AIOKafkaConnection", "ResourceWarning: unclosed <socket.socket")
+# socket or transport by asyncio, and closed as it is collected.
+HARMLESS = (
+    "ResourceWarning: Unclosed AIOKafkaConnection",
+    "ResourceWarning: unclosed <socket.socket",
+    "ResourceWarning: unclosed transport <_SelectorSocketTransport",
+)
 
 
 def settings(bootstrap: str, folder: Path, topic: str, **sections: object) -> dict[str, object]:
@@ -109,11 +114,11 @@ class Running:
         with self._log.open("ab") as log:
             command = [RELAY, "run", "-c", str(self._config)]
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, env=environment)
-        until(lambda: len(self.told("relay.started")) > before or not self.runs)
+        until(lambda: len(self.told("relay.started")) > before or not self.runs, START)
         assert self.runs, self.text
         started = self.told("relay.started")[-1]
         self.port, self.admin_port = int(str(started["port"])), int(str(started["admin_port"]))
-        until(lambda: self.get("/readyz").status == 200)
+        until(lambda: self.get("/readyz").status == 200, START)
 
     @property
     def runs(self) -> bool:

@@ -33,9 +33,11 @@ class Books:
             yield f"{first.accepted} were accepted by the totals, the last number given is {self.before.last_number}"
         settled = first.published + first.dropped
         settled_later = last.published + last.dropped
+        withdrawn = max(0, last.dropped - first.dropped)  # at most
         bounds = (
             ("pending", first.pending - (last.settled - first.settled), first.pending),
-            ("dead", min(first.dead, last.dead), max(first.dead, last.dead)),  # fewer when some are withdrawn
+            # Some may die and others be withdrawn, which then are dropped, while the rows go by in between.
+            ("dead", first.dead - withdrawn, max(first.dead, last.dead) + withdrawn),
             ("published and dropped", settled - last.gone, settled_later - first.gone),
         )
         for (name, least, most), found in zip(bounds, self._found(), strict=True):

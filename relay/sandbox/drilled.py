@@ -92,6 +92,7 @@ class SteeredLoop(asyncio.SelectorEventLoop):
 def load(orders: Orders) -> Config:
     """Read the user's configuration and make the drill's of it. Raises `config.Faulty`."""
     own = config.load(Path(orders.config), {**os.environ, **orders.variables})
+    mirror = own.dead_letters.topic
     kafka = replace(own.kafka, topics=replace(own.kafka.topics, create=True))
     if orders.embedded:
         kafka = replace(kafka, bootstrap_servers=orders.embedded, security=config.Security())
@@ -101,6 +102,7 @@ def load(orders: Orders) -> Config:
         admin=config.Admin(port=orders.admin_port),
         kafka=kafka,
         routes=tuple(_prefixed(route, orders.prefix) for route in own.routes),
+        dead_letters=replace(own.dead_letters, topic=mirror and orders.prefix + mirror),
         stop=config.Stop(STOP),
         spool=replace(own.spool, path=Path(orders.spool), max_size=orders.max_size),
     )

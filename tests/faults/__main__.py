@@ -3,83 +3,124 @@
 from __future__ import annotations
 
 import random
+import signal
 import sys
 import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import click
+import pytest
 
+from tests.faults.combination import AND, choose, combine
 from tests.faults.episode import FAULTS, Ground
 from tests.faults.oracle import Finding
+from tests.faults.table import Table
 from tests.kafka.jars import NotInstalledError
 
-COLUMNS = (
-    "deliveries",
-    "lost",
-    "forged",
-    "doubled",
-    "reordered",
-    "misplaced",
-    "unsettled",
-    "dead",
-    "destroyed",
-    "moved",
-)
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.faults.fault import Fault
+
+AT_RANDOM = "at random"  # the name for a combination that is chosen by the episode's seed
+COMBINED = 10  # of these in each round
+FILE = click.Path(path_type=Path, dir_okay=False)
+FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 def _chosen(_context: click.Context, _option: click.Parameter, text: str) -> list[str]:
-    names = text.split(",") if text else list(FAULTS)
-    if unknown := [name for name in names if name not in FAULTS]:
-        raise click.BadParameter(f"{', '.join(unknown)}: not among {', '.join(FAULTS)}")
+    names = text.split(",") if text else [*FAULTS, *[AT_RANDOM] * COMBINED]
+    for name in names:
+        try:
+            _fault(name, 0)
+        except KeyError as unknown:
+            raise click.BadParameter(f"{unknown}: not among {', '.join((AT_RANDOM, *FAULTS))}") from unknown
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from error
     return names
 
 
 @click.command()
 @click.option("--seconds", default=600.0, show_default=True, help="How long to go on; the episode under way is ended.")
 @click.option("--seed", default=0, show_default=True, help="What decides everything that is left to chance.")
-@click.option("--only", default="", callback=_chosen, help="Which faults, with commas between; all by default.")
+@click.option(
+    "--only", default="", callback=_chosen,
+    help="Which faults, with commas between; `a + b` are at once, `at random` is any combination; all by default.",
+)  # fmt: skip
 @click.option("--strikes", default=3, show_default=True, help="How often a fault is struck in one episode, at most.")
-def main(seconds: float, seed: int, only: list[str], strikes: int) -> None:
-    """Strike at a relay on three brokers, and print what came of each fault; exit 1 unless all of it is clean."""
-    chance = random.Random(seed)
-    findings: dict[str, Finding] = {}
-    episodes: dict[str, int] = {}
-    end = time.monotonic() + seconds
+@click.option("--episode", type=int, help="Play each fault once, struck as often as it says, with an episode's seed.")
+@click.option("--table", "file", type=FILE, help="A file in which the table is kept, as far as it has come.")
+@click.option("--evidence", type=FOLDER, help="A folder for the log and the spool of each episode that was not clean.")
+def main(  # noqa: PLR0917 - click's options
+    seconds: float,
+    seed: int,
+    only: list[str],
+    strikes: int,
+    episode: int | None,
+    file: Path | None,
+    evidence: Path | None,
+) -> None:
+    """Strike at a relay on three brokers, and print what came of each fault; exit 1 unless all of it is clean.
+
+    What is printed of an episode repeats it: `--only "NAME" --episode SEED --strikes NUMBER`.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    table = Table(file)
+    episodes = _episodes(only, random.Random(seed), strikes, time.monotonic() + seconds)
+    if episode is not None:
+        episodes = ((name, episode, strikes) for name in only)
     try:
-        with Ground() as ground:
-            while time.monotonic() < end:
-                for name in chance.sample(only, len(only)):  # each once before any comes again
-                    if time.monotonic() >= end:
-                        break
-                    number, struck = chance.getrandbits(32), chance.randint(1, strikes)
-                    found = _play(ground, name, number, struck)
-                    findings[name] = findings.get(name, Finding()) + found
-                    episodes[name] = episodes.get(name, 0) + struck
-                    word = "clean" if found.clean else f"NOT CLEAN: {found.faults[:3]}"
-                    click.echo(f"{name}, seed {number}, struck {struck} times: {word}", err=True)
+        with Ground(evidence) as ground:
+            for name, number, struck in episodes:
+                _play(ground, table, name, number, struck)
     except NotInstalledError as missing:
         sys.exit(str(missing))
-    _print(findings, episodes)
-    sys.exit(not all(finding.clean for finding in findings.values()))
+    except KeyboardInterrupt:
+        click.echo("broken off", err=True)
+    finally:
+        click.echo(str(table))
+    sys.exit(not table.clean)
 
 
-def _play(ground: Ground, name: str, seed: int, strikes: int) -> Finding:
-    """Give what an episode came to; one without an end is a fault of the relay, until it is explained."""
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _episodes(names: list[str], chance: random.Random, strikes: int, end: float) -> Iterator[tuple[str, int, int]]:
+    """Give faults with the episode's seed and how often to strike, until the end of the time."""
+    while True:
+        for name in chance.sample(names, len(names)):  # each once before any comes again
+            number, struck = chance.getrandbits(32), chance.randint(1, strikes) * _fault(name, 0).often
+            if time.monotonic() >= end:
+                return
+            yield name, number, struck
+
+
+def _fault(name: str, seed: int) -> Fault:
+    """Give a fault, or the combination of a name. Raises `KeyError` and `ValueError`."""
+    if name == AT_RANDOM:
+        return choose(FAULTS.values(), seed)
+    return combine([FAULTS[part] for part in name.split(AND)])
+
+
+def _play(ground: Ground, table: Table, name: str, seed: int, strikes: int) -> None:
+    """Play an episode and add it to the table; one without an end is a fault of the relay, until it is explained."""
+    fault = _fault(name, seed)
+    began = time.monotonic()
     try:
-        return ground.play(FAULTS[name], seed, strikes=strikes)
-    except (AssertionError, TimeoutError) as error:
-        return Finding(faults=[f"{type(error).__name__}: {error}"])
-
-
-def _print(findings: dict[str, Finding], episodes: dict[str, int]) -> None:
-    click.echo(f"| fault | struck | {' | '.join(COLUMNS)} | recovery, s |")
-    click.echo("|---" * (len(COLUMNS) + 3) + "|")
-    total = sum(findings.values(), Finding())
-    for name, finding, struck in (
-        *((name, findings[name], episodes[name]) for name in sorted(findings)),
-        ("all", total, sum(episodes.values())),
-    ):
-        counts = " | ".join(f"{getattr(finding, column):,}" for column in COLUMNS)
-        click.echo(f"| {name} | {struck} | {counts} | {finding.recovery:.1f} |")
+        found = ground.play(fault, seed, strikes=strikes)
+    except pytest.skip.Exception as skipped:
+        table.skip(fault.name, str(skipped))
+        return
+    except Exception as error:  # noqa: BLE001 - whatever it was, it is this row's, and the run goes on
+        found = Finding(faults=["".join(traceback.format_exception(error, limit=-4))])
+        ground.renew()
+    table.add(name if AND not in fault.name else f"{len(fault.name.split(AND))} at once", strikes, found)
+    word = "clean" if found.clean else f"NOT CLEAN: {found}"
+    took = time.monotonic() - began
+    click.echo(f'{took:5.1f} s --only "{fault.name}" --episode {seed} --strikes {strikes}: {word}', err=True)
 
 
 if __name__ == "__main__":

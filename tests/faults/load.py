@@ -85,6 +85,7 @@ class Load:
         self.answered: dict[str, Answered] = {}
         self.wrong: list[str] = []
         self.forged = 0
+        self._refused_at = 0.0
         self._threads = [threading.Thread(target=self._run, args=(number,), daemon=True) for number in range(SENDERS)]
 
     def start(self) -> None:
@@ -105,6 +106,10 @@ class Load:
         """End at once, whatever is under way."""
         self._aborted = True
         self._over.set()
+
+    def refused_since(self, moment: float) -> bool:
+        """Tell whether a delivery was answered that it is not stored for now, since a moment (epoch seconds)."""
+        return self._refused_at > moment
 
     def _run(self, number: int) -> None:
         chance = random.Random(f"{self._seed}/{number}")
@@ -154,6 +159,8 @@ class Load:
             if answer is not None and answer.status not in (429, 503):
                 self.wrong.append(f"{event_id}: {answer.status}")
                 return False
+            if answer is not None:
+                self._refused_at = time.time()
             time.sleep(RETRY)
         return False
 

@@ -49,8 +49,8 @@ def _through(scene: Scene, strike: Callable[[Proxy], None], seconds: float) -> N
 
 
 FAULTS = (
-    Fault("connections reset", reset, by_door=True),
-    Fault("black hole", swallow, SHORT, by_door=True),
-    Fault("answers withheld", deafen, SHORT, by_door=True),
-    Fault("200 ms late", slow_down, by_door=True, grave=True),
+    Fault("connections reset", reset, by_door=True, part="network"),
+    Fault("black hole", swallow, SHORT, by_door=True, part="network"),
+    Fault("answers withheld", deafen, SHORT, by_door=True, part="network"),
+    Fault("200 ms late", slow_down, by_door=True, part="network", grave=True),
 )

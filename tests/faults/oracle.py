@@ -25,23 +25,28 @@ class Row(NamedTuple):
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Excused:
     """What a fault does that no relay can make good, and what is thus counted in a column of its own.
 
     `destroyed`: for a topic that was deleted, the ids sent before it was gone, which may have gone with it.
     `moved`: topics whose keys may stand on two partitions, since partitions were added.
-    `dead`: why large deliveries may be dead letters.
+    `dead`: why large deliveries may be dead letters. `swept`: whether the spool may have let go of what is
+    published, as it does when it is full. `doubts`: whether the relay may say that records are possible duplicates.
+    `unclean`: topics led by who did not have everything: what is then sent again may be there twice.
     """
 
     destroyed: dict[str, AbstractSet[str]] = field(default_factory=dict)
     moved: set[str] = field(default_factory=set)
     dead: set[str] = field(default_factory=set)
+    swept: bool = False
+    doubts: bool = False
+    unclean: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
 class Finding:
-    """What an episode came to; all that are not `deliveries`, `dead`, `destroyed` and `moved` must be nothing.
+    """What an episode came to; all that are not `deliveries`, `dead`, `destroyed`, `moved` and `again` must be nothing.
 
     `recovery`: seconds from the end of the fault until all that had been accepted was read.
     """
@@ -56,6 +61,7 @@ class Finding:
     dead: int = 0
     destroyed: int = 0
     moved: int = 0
+    again: int = 0
     recovery: float = 0.0
     faults: list[str] = field(default_factory=list)
 
@@ -122,7 +128,10 @@ def _judge_answered(evidence: Evidence, finding: Finding) -> None:
 
 def _judge_reads(evidence: Evidence, finding: Finding) -> None:
     counts = Counter((read.topic, read.life, read.event_id) for read in evidence.reads)
-    finding.doubled = sum(counts.values()) - len(counts)
+    for (topic, _, _), count in counts.items():
+        unclean = topic in evidence.excused.unclean
+        finding.again += (count - 1) * unclean
+        finding.doubled += (count - 1) * (not unclean)
     latest: dict[tuple[str, int, int, str], int] = {}
     partitions: dict[tuple[str, int, str], int] = {}
     for read in evidence.reads:
@@ -130,12 +139,13 @@ def _judge_reads(evidence: Evidence, finding: Finding) -> None:
         if sent is None or (read.key, read.content) != (sent.key, sent.content) or read.topic not in sent.topics:
             finding.forged += 1
             continue
-        if (row := evidence.rows.get(read.event_id)) is None:
-            finding.faults.append(f"{read.event_id} is in {read.topic} and not in the spool")
+        if (known := evidence.rows.get(read.event_id) or evidence.answered.get(read.event_id)) is None:
+            if not evidence.excused.swept:
+                finding.faults.append(f"{read.event_id} is in {read.topic} and not in the spool")
             continue
         stream = (read.topic, read.life, read.partition, read.key)
-        finding.reordered += row.number < latest.get(stream, 0)
-        latest[stream] = max(row.number, latest.get(stream, 0))
+        finding.reordered += known.number < latest.get(stream, 0)
+        latest[stream] = max(known.number, latest.get(stream, 0))
         if partitions.setdefault((read.topic, read.life, read.key), read.partition) != read.partition:
             moved = read.topic in evidence.excused.moved
             finding.moved += moved
@@ -145,16 +155,29 @@ def _judge_reads(evidence: Evidence, finding: Finding) -> None:
 def _judge_spool(evidence: Evidence, finding: Finding) -> None:
     """Every delivery accepted has one outcome; what was answered bears the number that was told."""
     finding.unsettled = sum(row.status == "pending" for row in evidence.rows.values())
+    found = {(read.topic, read.event_id) for read in evidence.reads}
+    for event_id, row in evidence.rows.items():
+        if event_id not in evidence.sent or event_id in evidence.answered:
+            continue
+        # Whoever sent it had no answer, or none that said it is stored; the spool's own word binds all the same.
+        for topic in evidence.sent[event_id].topics if row.status == "published" else ():
+            gone = event_id in evidence.excused.destroyed.get(topic, ())
+            finding.destroyed += gone and (topic, event_id) not in found
+            finding.lost += not gone and (topic, event_id) not in found
     finding.faults += _disagreements(evidence)
 
 
 def _disagreements(evidence: Evidence) -> Iterator[str]:
     for event_id, answered in evidence.answered.items():
         row = evidence.rows.get(event_id)
+        if row is None and evidence.excused.swept:
+            continue
         if row is None or row.number != answered.number:
             yield f"{event_id} was answered as delivery {answered.number}, the spool has {row}"
     for event_id, row in evidence.rows.items():
         if event_id not in evidence.sent:
             yield f"{event_id} is in the spool, and was never signed"
+        elif row.status == "dropped":
+            yield f"{event_id} is dropped: no rule was for it"
         elif row.status == "dead" and not (row.reason in evidence.excused.dead and evidence.sent[event_id].large):
             yield f"{event_id} is dead: {row.reason}"

@@ -113,12 +113,12 @@ def freeze(scene: Scene, nodes: tuple[int, ...] | list[int], seconds: float) -> 
 
 
 FAULTS = (
-    Fault("relay killed", kill_relay),
-    Fault("relay stopped and started", stop_relay),
+    Fault("relay killed", kill_relay, part="relay", often=15),
+    Fault("relay stopped and started", stop_relay, part="relay"),
     Fault("broker killed", kill_broker),
     Fault("controller killed", kill_controller),
-    Fault("relay and broker killed", kill_relay_and_broker),
-    Fault("relay and all brokers killed", kill_all, grave=True),
+    Fault("relay and broker killed", kill_relay_and_broker, part="several"),
+    Fault("relay and all brokers killed", kill_all, grave=True, part="several"),
     Fault("broker frozen", freeze_one, SHORT),
     Fault("controller frozen", freeze_controller, grave=True),
     Fault("two brokers frozen", freeze_most, SHORT, grave=True),

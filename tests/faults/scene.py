@@ -6,7 +6,8 @@ import random
 import time
 from typing import TYPE_CHECKING, Self
 
-from tests.faults.load import KEYS, Load
+from tests.faults.auditor import audited
+from tests.faults.load import KEYS, KINDS, Load
 from tests.faults.oracle import Evidence, Excused, Finding, judge, rows_of
 from tests.faults.subscriber import Subscriber
 from tests.running import Running, settings, until
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 PARTITIONS = 3
 NAMES = (*KEYS, "failed")
-PATIENCE = 60.0  # seconds for anything that has to come true in the end
+PATIENCE = 120.0  # seconds for anything that has to come true in the end
 KAFKA = {"request_timeout": "3s", "topics": {"create": False}}
 
 
@@ -42,32 +43,30 @@ class Scene:
         seed: int,
         rate: float,
         proxies: Sequence[Proxy] = (),
+        environment: Mapping[str, str] | None = None,
         **sections: object,
     ) -> None:
         """Prepare; `name` begins the topics' names, `sections` go over the relay's configuration.
 
-        With `proxies` the relay reaches the brokers through them alone.
+        With `proxies` the relay reaches the brokers through them alone. `environment` goes over the relay's.
         """
         self.cluster, self.admin, self.proxies = cluster, admin, proxies
         self.chance = random.Random(seed)
         self.topics: Mapping[str, str] = {short: f"{name}.{short}" for short in NAMES}
         self.excused = Excused()
-        self.spool = folder / "spool.db"
-        routes = [
-            {
-                "name": "failed", "match": {"type": "ProvisioningFailed"},
-                "topics": [self.topics["failed"]], "continue": True,
-            },
-            *({"name": source, "match": {"source": source}, "topics": [self.topics[source]]} for source in KEYS),
-        ]  # fmt: skip
+        self.folder, self._environment = folder, environment or {}
+        self.spool = folder / "disk" / "spool.db"
         sources = {source: {"path": f"/webhooks/{source}", "keys": [key]} for source, key in KEYS.items()}
         servers = [proxy.address for proxy in proxies] or [cluster.bootstrap_servers]
         kafka = {"bootstrap_servers": servers, **KAFKA, **sections.pop("kafka", {})}  # type: ignore[dict-item] # a section
         configuration = settings(
             "", folder, "",
-            **{"routes": routes, "sources": sources, "kafka": kafka, "ack": {"timeout": "1s"}, **sections},
+            **{
+                "routes": self.rules(), "sources": sources, "kafka": kafka, "ack": {"timeout": "1s"},
+                "spool": {"path": str(self.spool), **sections.pop("spool", {})}, **sections,  # type: ignore[dict-item]
+            },
         )  # fmt: skip
-        self.relay = Running(folder, configuration)
+        self.relay = Running(folder, configuration, environment)
         self.load = Load(self.relay, self.topics, rate, seed)
         self._subscriber: Subscriber | None = None
 
@@ -76,6 +75,16 @@ class Scene:
         """Who reads all along."""
         assert self._subscriber
         return self._subscriber
+
+    def rules(self, *, split: bool = False, name: str = "to") -> list[dict[str, object]]:
+        """Give the rules by which deliveries go to the topics that are expected; `split` ones say the same in more."""
+        kinds = [{"type": kind} for kind in KINDS] if split else [{}]
+        matches = [{"source": source, **kind} for source in KEYS for kind in kinds]
+        failed = {"match": {"type": "ProvisioningFailed"}, "topics": [self.topics["failed"]], "continue": True}
+        rules: list[dict[str, object]] = [{"name": "failed", **failed}]
+        for number, match in enumerate(matches):
+            rules.append({"name": f"{name}-{number}", "match": match, "topics": [self.topics[match["source"]]]})
+        return rules
 
     def run_for(self, seconds: float) -> None:
         """Let the load go on as it is."""
@@ -88,7 +97,7 @@ class Scene:
 
     def wait_until_held(self, short: str) -> None:
         """Let the load go on until the relay says that the lane of a topic is in trouble."""
-        until(lambda: f"[!] lane {self.topics[short]}: ".encode() in self.relay.get("/readyz?verbose").body, PATIENCE)
+        until(lambda: self._is_held(self.topics[short]), PATIENCE)
 
     def recover(self) -> float:
         """Wait until all that has been accepted by now was read; give the seconds that took."""
@@ -115,7 +124,9 @@ class Scene:
         finding = judge(evidence)
         finding.recovery = recovery
         finding.faults += self.load.wrong + self.subscriber.faults
-        finding.faults += [f"{doubts:.0f} possible duplicates"] if doubts else []
+        finding.faults += audited(self.relay.config, self._environment, self.excused)
+        if finding.again > doubts or (doubts and not self.excused.doubts):
+            finding.faults.append(f"{doubts:.0f} possible duplicates")
         return finding
 
     def _is_out(self, topic: str, event_id: str) -> bool:
@@ -123,6 +134,13 @@ class Scene:
         if event_id in self.subscriber.found[topic] or event_id in self.excused.destroyed.get(topic, ()):
             return True
         return bool(self.excused.dead) and self.load.sent[event_id].large
+
+    def _is_held(self, topic: str) -> bool:
+        """Tell whether the relay says so; one that is just started again says nothing."""
+        try:
+            return f"[!] lane {topic}: ".encode() in self.relay.get("/readyz?verbose").body
+        except OSError:
+            return False
 
     def _rows(self) -> str:
         """Give what the relay says of its lanes."""

@@ -20,6 +20,9 @@ SHORT = (
     "topic deleted and made again",
     "message too large",
     "writing forbidden and allowed",
+    "fsync fails once",
+    "disk full",
+    "clock set forth and back",
 )
 
 

@@ -9,9 +9,12 @@ from confluent_kafka.admin import AclOperation
 from tests.faults.fault import Fault
 from tests.faults.load import LARGE_BYTES
 from tests.faults.processes import NOTICED, SHORT
+from tests.running import until
 
 if TYPE_CHECKING:
     from tests.faults.scene import Scene
+
+PATIENCE = 60.0
 
 
 def too_few_in_sync(scene: Scene) -> None:
@@ -46,7 +49,7 @@ def enlarge(scene: Scene) -> None:
     """A topic gets more partitions: keys go to others, what is under way stays where it was bound to."""
     for short, topic in scene.topics.items():
         scene.excused.moved.add(topic)
-        scene.admin.enlarge(topic, 3 + scene.chance.randint(1, 5))
+        scene.admin.enlarge(topic, scene.admin.partitions(topic) + scene.chance.randint(1, 3))
         scene.run_until_more(len(short))
 
 
@@ -90,12 +93,35 @@ def _make_again(scene: Scene, short: str, replicas: list[list[int]], config: dic
     scene.subscriber.follow(topic)
 
 
+def elect_uncleanly(scene: Scene) -> None:
+    """A replica that was left behind is made leader, as nobody else is there: what it does not have is destroyed."""
+    scene.excused.doubts = True
+    topic, (leader, behind) = scene.topics["contoso"], scene.chance.sample(scene.cluster.nodes, 2)
+    scene.excused.unclean.add(topic)
+    config = {"min.insync.replicas": "1", "unclean.leader.election.enable": "true"}
+    _make_again(scene, "contoso", [[leader, behind]] * 3, config)
+    scene.run_until_more(50)
+    scene.cluster.pause(behind)
+    try:
+        until(lambda: scene.admin.in_sync(topic) == {leader}, PATIENCE)
+        scene.run_until_more(50)
+        scene.subscriber.forget(topic)
+        scene.cluster.kill(leader)
+    finally:
+        scene.cluster.resume(behind)
+    until(lambda: set(scene.admin.leaders(topic)) == {behind}, PATIENCE)
+    scene.excused.destroyed[topic] = frozenset(scene.load.sent)
+    scene.subscriber.follow(topic)
+    scene.cluster.restart(leader)
+
+
 FAULTS = (
     Fault("too few in sync", too_few_in_sync, SHORT),
-    Fault("leaderless", leaderless, SHORT),
-    Fault("topic deleted and made again", make_again),
-    Fault("partitions added", enlarge),
-    Fault("message too large", lower_the_limit),
-    Fault("writing forbidden and allowed", forbid_writing),
-    Fault("topic hidden and shown", forbid_all),
+    Fault("leaderless", leaderless, SHORT, part="several"),
+    Fault("topic deleted and made again", make_again, part="topics"),
+    Fault("unclean election", elect_uncleanly, SHORT, part="several", grave=True),
+    Fault("partitions added", enlarge, part="topics"),
+    Fault("message too large", lower_the_limit, part="topics"),
+    Fault("writing forbidden and allowed", forbid_writing, part="topics"),
+    Fault("topic hidden and shown", forbid_all, part="topics"),
 )

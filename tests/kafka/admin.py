@@ -22,6 +22,7 @@ from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
 TIMEOUT = 15.0
 
@@ -81,6 +82,11 @@ class Admin:
         """Give the node that leads each partition, -1 for none."""
         found = self._client.list_topics(timeout=TIMEOUT).topics[topic]
         return [found.partitions[number].leader for number in sorted(found.partitions)]
+
+    def in_sync(self, topic: str) -> AbstractSet[int]:
+        """Give the nodes that hold all of some partition of a topic."""
+        found = self._client.list_topics(timeout=TIMEOUT).topics[topic]
+        return {node for partition in found.partitions.values() for node in partition.isrs}
 
     def wait_until_whole(self, patience: float = 60.0) -> None:
         """Wait until every partition has a leader and all its replicas in sync. Raises `TimeoutError`."""

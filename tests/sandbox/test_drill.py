@@ -137,12 +137,13 @@ def test_the_drill_has_everything_of_its_own(tmp_path: Path) -> None:
     """Spool, ports and topics are the drill's; keys, rules and limits are the user's."""
     path = configured(tmp_path, "127.0.0.1:1", ack={"after": "stored"}, kafka={
         "bootstrap_servers": ["127.0.0.1:1"], "topics": {"create": False, "partitions": 7},
-    })  # fmt: skip
+    }, dead_letters={"topic": "users.dead"})  # fmt: skip
     config = load(Orders(str(path), {}, "drill.", str(tmp_path / "own.db"), 4 << 20, 1234, 1235))
     assert (config.spool.path, config.spool.max_size) == (tmp_path / "own.db", 4 << 20)
     assert (config.listen.port, config.admin.port) == (1234, 1235)
     (route,) = config.routes
     assert [topic.source for topic in route.topics] == ["drill.users.{type}"]
+    assert config.dead_letters.topic == "drill.users.dead"
     assert (config.kafka.topics.create, config.kafka.topics.partitions, config.ack.after) == (True, 7, "stored")
 
 
