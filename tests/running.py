@@ -28,11 +28,12 @@ START = 120.0  # seconds until a start has failed; on a busy machine Python alon
 UNWANTED = ("Traceback", "lane.broken", "relay.failed", '.unread"', '"py.warnings"', '"asyncio"', '"aiohttp')
 
 # A connection to a broker that is made in the moment in which its client is closed is let go by aiokafka, or its
-# socket or transport by asyncio, and closed as it is collected.
+# socket or transport by asyncio, and closed as it is collected; so is a request that a killed producer waits with.
 HARMLESS = (
     "ResourceWarning: Unclosed AIOKafkaConnection",
     "ResourceWarning: unclosed <socket.socket",
     "ResourceWarning: unclosed transport <_SelectorSocketTransport",
+    "coro=<Sender._send_produce_req()",
 )
 
 

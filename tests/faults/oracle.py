@@ -134,6 +134,7 @@ def _judge_reads(evidence: Evidence, finding: Finding) -> None:
         finding.doubled += (count - 1) * (not unclean)
     latest: dict[tuple[str, int, int, str], int] = {}
     partitions: dict[tuple[str, int, str], int] = {}
+    seen: set[tuple[str, int, str]] = set()
     for read in evidence.reads:
         sent = evidence.sent.get(read.event_id)
         if sent is None or (read.key, read.content) != (sent.key, sent.content) or read.topic not in sent.topics:
@@ -143,6 +144,9 @@ def _judge_reads(evidence: Evidence, finding: Finding) -> None:
             if not evidence.excused.swept:
                 finding.faults.append(f"{read.event_id} is in {read.topic} and not in the spool")
             continue
+        if read.topic in evidence.excused.unclean and (read.topic, read.life, read.event_id) in seen:
+            continue  # sent again; the first of them is the one in order
+        seen.add((read.topic, read.life, read.event_id))
         stream = (read.topic, read.life, read.partition, read.key)
         finding.reordered += known.number < latest.get(stream, 0)
         latest[stream] = max(known.number, latest.get(stream, 0))
