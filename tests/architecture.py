@@ -19,7 +19,7 @@ LAYERS = (
     {"sandbox"},
     {"app"},
     {"server", "admin", "audit"},
-    {"ingest", "changes"},
+    {"ingest", "changes", "rejected"},
     {"forwarder"},
     {"lane"},
     {"spool", "kafka", "point"},

@@ -68,6 +68,8 @@ class Rejected(Fate):
         super().__init__(detail or refusal.value)
         self.refusal = refusal
         self.detail = detail
+        self.body: bytes | None = None
+        """What was read, for the doctor alone."""
 
 
 class Undeliverable(Fate):
