@@ -62,14 +62,14 @@ class Rejections:
         """Tell whether one more of a source is taken now, and count it as taken."""
         return self._buckets[source].take(time.monotonic())
 
-    def take(
+    def take(  # noqa: PLR0913, PLR0917 - what is known of a refused request
         self,
         source: Source | None,
         reason: Refusal,
         head: Head,
         client: Address | None,
         body: bytes | None,
-        **told: object,
+        told: Mapping[str, object],
     ) -> None:
         """Remember one that `wants` let in, and log it, with its verdict once there is one; `told` goes along."""
         self._last += 1

@@ -206,7 +206,7 @@ class Listener:
             why = {"detail": fate.detail} if name and fate.detail else {}
             if self._rejections.wants(name):
                 body = await self._spare_body(request) if refusal in UNREAD else fate.body
-                self._rejections.take(source, refusal, request, self._door.client(request), body, **where, **why)
+                self._rejections.take(source, refusal, request, self._door.client(request), body, where | why)
             else:
                 log.warning("delivery.rejected", **where, reason=refusal, **why)
         return answer.rejected(refusal)

@@ -11,7 +11,7 @@ import pytest
 from relay.core.signature import sign
 from tests.cli.typed import free_port, relay
 from tests.running import KEY, PATH, Running, event, request, settings, signed, until
-from tests.wire import Wire
+from tests.wire import Answer, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +45,12 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield process
 
 
+def page_of(running: Running, query: str = "", host: str = "127.0.0.1") -> Answer:
+    """Ask the admin listener for its page, by a name of this machine."""
+    with Wire(running.admin_port) as wire:
+        return wire.ask(f"GET /rejected{query} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+
+
 def listed(running: Running, *arguments: str) -> list[dict[str, Any]]:
     """List what was rejected, as JSON."""
     done = relay("rejected", "list", "--json", *arguments, "-c", str(running.config))
@@ -64,7 +70,7 @@ def test_each_has_its_verdict_in_list_and_log(running: Running, cause: str) -> N
     assert (one["source"], one["path"], one["size"]) == ("contoso", f"{PATH}?***", len(BODY))
     assert one["client"] == "127.0.0.1"
     assert "body" not in one
-    page = running.get(f"/rejected?id={one['id']}").body.decode()
+    page = page_of(running, f"?id={one['id']}").body.decode()
     assert HUSH not in page + json.dumps(one) + running.text
     assert KEY not in page + json.dumps(one) + running.text
     done = relay("verify", str(one["id"]), "--explain", "-c", str(running.config))
@@ -83,7 +89,7 @@ def test_what_is_listed_can_be_printed(running: Running) -> None:
         text = relay("rejected", "list", *arguments, "-c", str(running.config)).stdout
         assert all(character.isprintable() or character == "\n" for character in text)
     (one,) = [one for one in listed(running) if "User-Agent" in dict(one["headers"])]
-    page = running.get(f"/rejected?id={one['id']}").body
+    page = page_of(running, f"?id={one['id']}").body
     assert page.isascii()
     assert b"\x1b" not in page
 
@@ -115,7 +121,7 @@ def test_what_is_gone_or_was_never_there(running: Running) -> None:
     """An id of another life of the relay is not found."""
     done = relay("verify", "r0000-17", "-c", str(running.config))
     assert (done.returncode, "see relay rejected list" in done.stderr) == (1, True)
-    assert running.get("/rejected?id=nonsense").status == 404
+    assert page_of(running, "?id=nonsense").status == 404
 
 
 def test_bodies_are_kept_only_when_asked_for_and_strangers_see_nothing(tmp_path: Path) -> None:
@@ -144,8 +150,5 @@ def test_bodies_are_kept_only_when_asked_for_and_strangers_see_nothing(tmp_path:
 
 def test_without_a_token_it_is_for_this_machine(running: Running) -> None:
     """A name that a browser was led to is refused."""
-    with Wire(running.admin_port) as wire:
-        assert wire.ask(b"GET /rejected HTTP/1.1\r\nHost: evil.example\r\n\r\n").status == 403
-    with Wire(running.admin_port) as wire:
-        answer = wire.ask(f"GET /rejected HTTP/1.1\r\nHost: 127.0.0.1:{running.admin_port}\r\n\r\n".encode())
-        assert answer.status == 200
+    assert page_of(running, host="evil.example").status == 403
+    assert page_of(running, host=f"127.0.0.1:{running.admin_port}").status == 200
