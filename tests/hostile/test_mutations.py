@@ -41,7 +41,7 @@ def test_of_a_million_mutations_only_the_original_passes(kafka: Cluster, tmp_pat
         assert result["wrong"] == []
         answers = result["answers"]
         assert sum(answers.values()) == MILLION
-        assert answers["401"] > MILLION / 2
+        assert answers["401"] + answers["429"] > MILLION / 2
         assert balance(relay).duplicate >= answers["202"] > MILLION / 100
         assert relay.stop() == 0
     (tmp_path / "log").unlink()  # a line for each of them

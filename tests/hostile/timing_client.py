@@ -62,7 +62,7 @@ class Stopwatch:
         self._socket.sendall(data)
         answer = self._socket.recv(65_536)
         took = time.perf_counter_ns() - started
-        if not answer.startswith((b"HTTP/1.1 401 ", b"HTTP/1.1 404 ")):
+        if not answer.startswith((b"HTTP/1.1 401 ", b"HTTP/1.1 404 ", b"HTTP/1.1 429 ")):
             sys.exit(f"answered {answer!r}")
         if b"connection: close" in answer.lower():
             self._socket.close()
