@@ -26,7 +26,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "delivery.discarded": "A dead letter was given up by a person, whose words are kept.",
         "delivery.mirrored": "A dead letter is on its way into the topic of dead letters, as an entry of its own.",
         "delivery.duplicate": "A repeat of an accepted delivery was answered with the first one's receipt.",
-        "delivery.rejected": "A request was refused with 4xx and not stored; ten a second are told, some with a verdict.",
+        "delivery.rejected": "A request was refused with 4xx, not stored; ten a second are told, some with a verdict.",
         "doctor.failed": "A fault of the relay kept the doctor from a refused request; nothing else is hindered.",
         "delivery.unavailable": "A request was answered 429 or 503 and not stored; ten a second of one cause are told.",
         "delivery.stranded": "A fault of the relay kept a stored delivery from its lanes; the next start publishes it.",
