@@ -128,7 +128,7 @@ def test_who_forges_too_much_is_throttled_and_nobody_else(running: Running) -> N
     body = event()
     forged = request(body, came_from("192.0.2.1", body, "a key that nobody gave me"))
     unsigned = request(body, {"X-Forwarded-For": "192.0.2.2"})
-    statuses = []
+    statuses: list[int] = []
     with running.wire() as wire:
         while len(statuses) < 50 * FAILURES_AT_ONCE and 429 not in statuses:
             statuses.append(wire.ask(forged).status)

@@ -47,12 +47,12 @@ async def listening(**listen: float) -> AsyncIterator[Listener]:
     """Give a listener that answers by a slow ingest."""
     metrics = Metrics(sources=["contoso"], types=(), dropping=(), topics=(), version="0")
     listener = Listener(
-        Listen(host="127.0.0.1", port=0, **listen),
+        Listen(host="127.0.0.1", port=0, **listen),  # type: ignore[arg-type]
         [SOURCE],
         Slow(),
         metrics,
         Rejections([SOURCE], metrics, keep_bodies=False),
-    )  # type: ignore[arg-type]
+    )
     await listener.start()
     try:
         yield listener
