@@ -7,10 +7,11 @@
 
     POST /deliveries/replay   replays deliveries, or says what that would do; JSON in and out, as `relay.changes` has it
     POST /deliveries/discard  gives dead letters up
+    GET /rejected             the requests that were refused lately, as JSON; with `?id=` one of them
 
 JSON is for `Accept: application/json` or `format=json`. None of those asks for a token or touches Kafka; these want
 `Authorization: Bearer <token>` when one is configured, and never serve a page of a browser: without a token they
-answer only who asks for a loopback name, and in any case only `Content-Type: application/json`.
+answer only who asks for a loopback name, and changes in any case only `Content-Type: application/json`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import asyncio
 import dataclasses
 import hmac
 import json
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -30,7 +32,7 @@ from relay.core.errors import Unavailable
 from relay.health import Check, State, is_ready
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from relay.changes import Asked, Change
     from relay.config import Secret
@@ -76,6 +78,13 @@ class Changes(Protocol):
         """Do what is asked for. Raises `Unavailable`."""
 
 
+class Page(Protocol):
+    """Gives what a guarded page shows."""
+
+    def __call__(self, query: Mapping[str, str], /) -> bytes | None:
+        """Give JSON for a query, None when what it asks for is not there."""
+
+
 class Request(web.BaseRequest):
     """A request whose answer does not tell the versions of Python and aiohttp, not even one the parser refused."""
 
@@ -91,13 +100,19 @@ class Admin:
     """
 
     def __init__(
-        self, listen: Listen, checks: Callable[[], Sequence[Check]], metrics: Metrics, changes: Changes
+        self,
+        listen: Listen,
+        checks: Callable[[], Sequence[Check]],
+        metrics: Metrics,
+        changes: Changes,
+        guarded: Mapping[str, Page] = MappingProxyType({}),
     ) -> None:
-        """Keep what to ask; nothing is bound yet."""
+        """Keep what to ask; nothing is bound yet. `guarded` are the pages that want the token, by path."""
         self._listen = listen
         self._checks = checks
         self._metrics = metrics
         self._changes = changes
+        self._guarded = guarded
         self._pages = {"/livez": self._livez, "/readyz": self._readyz, "/metrics": self._metrics_page}
         self._runner: web.ServerRunner | None = None
 
@@ -141,13 +156,16 @@ class Admin:
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
         page, asked = self._pages.get(request.path), PAGES.get(request.path)
+        guarded = self._guarded.get(request.path)
         allowed = ("POST",) if asked else ("GET", "HEAD")
-        if page is None and asked is None:
-            return _text(404, f"not found; there are {', '.join([*self._pages, *PAGES])}")
+        if page is None and asked is None and guarded is None:
+            return _text(404, f"not found; there are {', '.join([*self._pages, *PAGES, *self._guarded])}")
         if request.method not in allowed:
             response = _text(405, f"method not allowed; use {allowed[0]}")
             response.headers["Allow"] = ", ".join(allowed)
             return response
+        if guarded:
+            return self._stranger(request) or _shown(guarded(request.query))
         return page(request) if page else await self._change(request, asked)
 
     async def _change(self, request: web.BaseRequest, asked: type[Asked] | None) -> web.Response:
@@ -167,16 +185,20 @@ class Admin:
         return web.Response(body=msgspec.json.encode(changes), headers={"Content-Type": JSON})
 
     def _refusal(self, request: web.BaseRequest) -> web.Response | None:
+        """Refuse who may not ask for a change."""
+        if refusal := self._stranger(request):
+            return refusal
+        return None if request.content_type == JSON else _text(415, f"changes are asked for as {JSON}")
+
+    def _stranger(self, request: web.BaseRequest) -> web.Response | None:
         """Refuse who has no token; and a browser, in which a stranger's page would ask in its user's name."""
         token, given = self._listen.token, request.headers.get("Authorization", "")
         if token is None and (request.host.rpartition(":")[0] or request.host) not in LOOPBACK:
-            return _text(403, "without admin.token_file changes are for this machine alone: ask for 127.0.0.1")
+            return _text(403, "without admin.token_file this is for this machine alone: ask for 127.0.0.1")
         if token is not None and not hmac.compare_digest(
             given.encode(errors="replace"), f"Bearer {token.reveal()}".encode()
         ):
-            return _text(401, "changes want the token of admin.token_file, as Authorization: Bearer <token>")
-        if request.content_type != JSON:
-            return _text(415, f"changes are asked for as {JSON}")
+            return _text(401, "this wants the token of admin.token_file, as Authorization: Bearer <token>")
         return None
 
     def _livez(self, _request: web.BaseRequest) -> web.Response:
@@ -205,6 +227,12 @@ class Admin:
         open_metrics = "application/openmetrics-text" in request.headers.get("Accept", "")
         body = self._metrics.render(open_metrics=open_metrics)
         return web.Response(body=body, headers={"Content-Type": OPEN_METRICS if open_metrics else PROMETHEUS})
+
+
+def _shown(body: bytes | None) -> web.Response:
+    if body is None:
+        return _text(404, "not found: it is not there, or no more")
+    return web.Response(body=body, headers={"Content-Type": JSON})
 
 
 def _text(status: int, text: str) -> web.Response:

@@ -64,15 +64,16 @@ def ask_ready(host: str, port: int, timeout: float, *, as_json: bool = False) ->
     return status == http.client.OK, text.rstrip("\n")
 
 
-def fetch(host: str, port: int, path: str, timeout: float) -> tuple[int, str]:
+def fetch(host: str, port: int, path: str, timeout: float, token: str | None = None) -> tuple[int, str]:
     """Ask an admin listener for a page; blocks. Gives the HTTP status and the text. Raises `NoAnswer`.
 
     `timeout`, in seconds, is for each step of the exchange. A host that means every address is asked on loopback.
+    Pages that show deliveries want the `token`, when there is one.
     """
     address = address_of(host)
     connection = http.client.HTTPConnection(address, port, timeout=timeout)
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
         answer = connection.getresponse()
         return answer.status, answer.read(MAX_ANSWER).decode("utf-8", "replace")
     except (OSError, ValueError, http.client.HTTPException) as error:

@@ -23,7 +23,7 @@ from relay.forwarder import duration_ms
 from relay.spool import Entry, Told
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from relay.config import Config
     from relay.core.model import Delivery, Placed, Processed, Source
@@ -40,11 +40,15 @@ MISMATCH_INTERVAL = 60.0  # seconds between two warnings of one source's Algorit
 
 
 class Headers(NamedTuple):
-    """The headers that mean something to the relay, each with all its values, as received."""
+    """The headers that mean something to the relay, each with all its values, as received.
+
+    `may_fail` is asked, once, when the signature turns out to fit no key: False when too many of its sender's did.
+    """
 
     signatures: Sequence[str]
     algorithms: Sequence[str]
     traceparent: str | None
+    may_fail: Callable[[], bool]
 
 
 class Ingest:
@@ -94,6 +98,8 @@ class Ingest:
                 traceparent=headers.traceparent,
             )
         except Rejected as rejected:
+            if not headers.may_fail():
+                raise Rejected(Refusal.THROTTLED) from None
             self._test_other_reading(source, headers, body, rejected)
             raise
         if not algorithm_matches(headers.algorithms):

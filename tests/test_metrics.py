@@ -102,6 +102,7 @@ COUNTS: Mapping[str, Callable[[Metrics, str], None]] = {
     "relay_algorithm_mismatch_total": lambda m, s: m.algorithm_mismatch(s),
     "relay_time_unreadable_total": lambda m, s: m.time_unreadable(s),
     "relay_other_reading_total": lambda m, s: m.other_reading(s),
+    "relay_rejected_explained_total": lambda m, s: m.rejection_explained(s),
     "relay_possible_duplicates_total": lambda m, s: m.possible_duplicates(s, 1),
     "relay_lane_recoveries_total": lambda m, s: m.lane_recovered(s),
 }

@@ -21,6 +21,7 @@ from relay.forwarder import Forwarder, Mirroring, Topics
 from relay.ingest import Ingest
 from relay.kafka import Cluster
 from relay.metrics import Metrics
+from relay.rejected import PAGE, Rejections
 from relay.server import Listener
 from relay.spool import Spool
 
@@ -68,11 +69,13 @@ class Relay:
         self.forwarder = Forwarder(config, pipeline, self.spool, self._cluster, self.metrics)
         topics = Topics(names, self._cluster)
         ingest = Ingest(config, pipeline, self.spool, self.forwarder, self.metrics)
-        self.listener = Listener(config.listen, config.sources, ingest, self.metrics)
+        self._rejections = Rejections(config.sources, self.metrics, keep_bodies=config.rejected.keep_bodies)
+        self.listener = Listener(config.listen, config.sources, ingest, self.metrics, self._rejections)
         report = Report(config, self.spool, self.forwarder, topics, self.listener)
         self.metrics.observe_gauges(report.gauges)
         self._changes = Changes(config.spool.path, pipeline, self.spool, self.forwarder.add, self.metrics)
-        self.admin = Admin(config.admin, report.checks, self.metrics, self._changes)
+        guarded = {PAGE: self._rejections.show}
+        self.admin = Admin(config.admin, report.checks, self.metrics, self._changes, guarded)
         self._topics = topics
         mirror = config.dead_letters.topic
         self._mirroring = Mirroring(mirror, self.spool, pipeline, self.forwarder.add, self.metrics) if mirror else None
@@ -119,6 +122,7 @@ class Relay:
     async def _close(self) -> None:
         """Close what is open, at once, whether it ever ran or not."""
         await self.listener.stop()
+        await self._rejections.close()
         await self.forwarder.stop()
         await self._cluster.close()
 

@@ -8,6 +8,7 @@ unexpected; 78 configuration. Parts are imported when a verb needs them, so that
     sending         send, demo
     explaining      explain
     verifying       verify
+    rejecting       rejected list
     deliveries      deliveries list, deliveries show
     auditing        audit
     drilling        drill
@@ -32,6 +33,7 @@ from relay.cli.deliveries import deliveries
 from relay.cli.drilling import drill
 from relay.cli.exits import UNEXPECTED, fail
 from relay.cli.explaining import explain
+from relay.cli.rejecting import rejected
 from relay.cli.running import healthcheck, run
 from relay.cli.sending import demo, send
 from relay.cli.verifying import verify
@@ -43,7 +45,7 @@ def cli() -> None:
     """Take signed Syskit Point webhooks in, publish CloudEvents to Kafka."""
 
 
-for verb in (run, validate, send, explain, verify, deliveries, audit, healthcheck, demo, drill):
+for verb in (run, validate, send, explain, verify, rejected, deliveries, audit, healthcheck, demo, drill):
     cli.add_command(verb)
 for verb in (replay, discard):
     deliveries.add_command(verb)

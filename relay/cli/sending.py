@@ -26,6 +26,7 @@ def send(file: BinaryIO, name: str | None, url: str | None, path: Path) -> None:
     The source's first key signs.
     """
     from http.client import HTTPException
+    from urllib.parse import urlencode
 
     from relay.core.errors import Rejected
     from relay.sandbox import sender
@@ -33,7 +34,8 @@ def send(file: BinaryIO, name: str | None, url: str | None, path: Path) -> None:
     config = load_config(path)
     source = source_named(config, name)
     body = file.read()
-    url = url or f"http://127.0.0.1:{config.listen.port}{source.path}"
+    query = urlencode({name: secret.decode() for name, secret in source.gate.query.items()})
+    url = url or f"http://127.0.0.1:{config.listen.port}{source.path}" + (f"?{query}" if query else "")
     try:
         answer = sender.post(url, sender.headers_for(source, body), body)
     except Rejected as error:

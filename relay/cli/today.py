@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from relay.core.errors import Reason, Rejected
-from relay.core.model import Status
+from relay.core.model import Replay, Status
 from relay.core.pipeline import Pipeline
 from relay.core.ruling import rule_on
 from relay.core.signature import authenticate
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ASK_TIMEOUT = 2.0
 BODY_SWEPT = "the body has left the spool, to make room"
-OF_ROUTING = (Reason.MALFORMED, Reason.UNROUTABLE, Reason.ILLEGAL_TOPIC)
+OF_ROUTING = (Reason.MALFORMED, Reason.UNROUTABLE, Reason.ILLEGAL_TOPIC, Reason.STALE)
 
 
 class Check(NamedTuple):
@@ -62,7 +62,8 @@ def account_of(config: Config, kept: Kept, *, secrets: bool) -> Account:
     """Gather it; the running relay is asked only about a pending delivery."""
     pipeline = pipeline_of(config)
     known = kept.delivery.source in pipeline.sources and not kept.body_swept
-    ruling = rule_on(kept.delivery, pipeline) if known else None
+    replay = Replay(kept.listed.replay_of) if kept.listed.replay_of else None
+    ruling = rule_on(kept.delivery, pipeline, replay) if known else None
     check = _check_signature(config, kept, secrets=secrets)
     if kept.listed.status is not Status.PENDING:
         return Account(ruling, check, [], None)

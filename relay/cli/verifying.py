@@ -11,6 +11,7 @@ import click
 
 from relay.cli.exits import NO, leave
 from relay.cli.options import config_option, json_option, load_config, source_named
+from relay.cli.text import safe
 from relay.core.errors import Rejected
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Posted(NamedTuple):
 
 
 @click.command(short_help="Say whether a saved request is authentic, and if not, why.")
-@click.argument("request", metavar="FILE|-|DELIVERY")
+@click.argument("request", metavar="FILE|-|DELIVERY|REJECTED")
 @click.option("--source", "name", metavar="NAME", help="The source it was posted to; by default found by its path.")
 @click.option("--explain", is_flag=True, help="If it is not authentic, try what goes wrong in practice.")
 @config_option
@@ -38,11 +39,15 @@ class Posted(NamedTuple):
 def verify(request: str, name: str | None, explain: bool, path: Path, as_json: bool) -> None:  # noqa: FBT001 - flags
     """Say whether a request is authentic under the keys of today.
 
-    It is a FILE (or - for standard input) with a raw HTTP request or an entry of a HAR file, or a DELIVERY of the
-    spool. Exit 1 when it is not authentic. No key is ever shown.
+    It is a FILE (or - for standard input) with a raw HTTP request or an entry of a HAR file, a DELIVERY of the spool,
+    or the id of one that was REJECTED, from `relay rejected list`. Exit 1 when it is not authentic. No key is ever
+    shown.
     """
     config = load_config(path)
-    posted = _stored(config, request, name) if _is_delivery(request) else _saved(config, request, name)
+    if _is_rejected(request):
+        posted = _rejected(config, request, name, as_json=as_json)
+    else:
+        posted = _stored(config, request, name) if _is_delivery(request) else _saved(config, request, name)
     from relay.core.doctor import diagnose
     from relay.core.signature import authenticate
 
@@ -59,6 +64,32 @@ def verify(request: str, name: str | None, explain: bool, path: Path, as_json: b
         click.echo(json.dumps({"authentic": True, "source": posted.source.name, "key": delivery.key_id}))
     else:
         click.echo(f"authentic: signed with key {delivery.key_id} of the source {posted.source.name}")
+
+
+def _is_rejected(request: str) -> bool:
+    from relay.rejected import ID
+
+    return ID.fullmatch(request) is not None and not Path(request).exists()
+
+
+def _rejected(  # noqa: RET503 - `leave` does not return
+    config: Config, named: str, name: str | None, *, as_json: bool
+) -> Posted:
+    """Ask the running relay for a refused request; without its body, what was found when it came is all there is."""
+    from relay.cli.rejecting import remembered
+
+    one = remembered(config, named)
+    if one.body is not None:
+        return Posted(source_named(config, name or one.source), one.values("Signature"), one.body)
+    if as_json:
+        click.echo(json.dumps({
+            "authentic": False, "source": one.source, "reason": one.reason, "fits": None, "verdict": one.verdict,
+        }))  # fmt: skip
+    else:
+        click.echo(f"not authentic: {one.reason}, when it came to {safe(one.source or one.path)}")
+        click.echo(f"  {safe(one.verdict or 'it was not examined')}")
+        click.echo("  its body is not kept: with rejected.keep_bodies it would be verified again")
+    leave(NO)
 
 
 def _is_delivery(request: str) -> bool:

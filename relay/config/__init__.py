@@ -2,7 +2,7 @@
 
     document        the file as plain data, and where everything stands in it
     interpolation   `${...}` filled, inside string values, after parsing
-    model, entry    what there is to configure, with each default and bound; scalar, text: its values
+    model, entry    what there is to configure, with each default and bound; scalar, text, network: its values
     reading         sections asked for by type, faults gathered
     sources, routes, checks   what it takes beyond single fields
     mask, fault     what may be shown of the file, and how
@@ -34,6 +34,7 @@ from relay.config.model import (
     Log,
     Mechanism,
     Protocol,
+    Rejected,
     Security,
     Spool,
     Stop,
@@ -66,6 +67,7 @@ __all__ = [
     "Log",
     "Mechanism",
     "Protocol",
+    "Rejected",
     "Secret",
     "Security",
     "Spool",
@@ -100,6 +102,7 @@ def load(path: Path, environ: Mapping[str, str], *, secrets: bool = True) -> Con
     dedupe = reading.part(Dedupe, ("dedupe",))
     spool = reading.part(Spool, ("spool",))
     dead_letters = reading.part(DeadLetters, ("dead_letters",))
+    rejected = reading.part(Rejected, ("rejected",))
     check_spool(reading, listen, spool)
     reading.finish()
     envelope = _sure(envelope)
@@ -116,6 +119,7 @@ def load(path: Path, environ: Mapping[str, str], *, secrets: bool = True) -> Con
         dedupe=_sure(dedupe),
         spool=_sure(spool),
         dead_letters=_sure(dead_letters),
+        rejected=_sure(rejected),
     )
 
 

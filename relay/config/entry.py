@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from typing import Annotated
 
 from pydantic import Field, with_config
 
-from relay.config.model import STRICT, Admin, File, Host, Port
-from relay.config.scalar import Choice, Flag, Whole
-from relay.config.text import NAME, NAME_RULE, Hidden, Secret, Text, Zone
+from relay.config.model import STRICT, Admin, File, Host, Networks, Port
+from relay.config.scalar import Choice, Duration, Flag, Whole
+from relay.config.text import NAME, NAME_RULE, Code, Hidden, Secret, Text, Zone
 from relay.core.model import Envelope, Mode, Signs
 
 _URI = Text(
@@ -41,6 +41,7 @@ class Outline:
     dedupe: object = None
     spool: object = None
     dead_letters: object = None
+    rejected: object = None
 
 
 @with_config(STRICT)
@@ -63,6 +64,9 @@ class SourceEntry:
     uri: Annotated[str, _URI] | None = None
     signs: Annotated[Signs, Choice(Signs)] = Signs.BODY
     time_zone: Annotated[tzinfo, Zone()] = UTC
+    query: Annotated[dict[str, Annotated[Secret, Code(16)]], Field(max_length=8)] = field(default_factory=dict)
+    networks: Networks = ()
+    max_age: Annotated[float, Duration("1s", "3650d")] | None = None
 
 
 @with_config(STRICT)

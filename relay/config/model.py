@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import ConfigDict, with_config
+from pydantic import ConfigDict, Field, with_config
 
+from relay.config.network import Cidr
 from relay.config.scalar import Choice, Duration, Flag, Size, Whole
 from relay.config.text import FilePath, Hidden, Secret, Servers, Text
 
@@ -24,6 +26,7 @@ STRICT = ConfigDict(extra="forbid")
 Host = Annotated[str, Text(r"[A-Za-z0-9._:%-]{1,255}", "must be a host name or an address")]
 Port = Annotated[int, Whole(0, 65535)]
 File = Annotated[Path, FilePath()]
+Networks = Annotated[tuple[Annotated[IPv4Network | IPv6Network, Cidr()], ...], Field(max_length=256)]
 TOPIC_RULE = "must be a legal topic name: 1 to 249 of letters, digits, '.', '_' and '-', not '.' or '..'"
 
 
@@ -81,6 +84,7 @@ class Listen:
     idle_timeout: Annotated[float, Duration("10ms", "1h")] = 75.0
     max_in_flight: Annotated[int, Whole(1, 100_000)] = 1000
     max_waiting: Annotated[int, Whole(1, 1_000_000)] = 10_000
+    trusted_proxies: Networks = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +195,14 @@ class DeadLetters:
     topic: Annotated[str, Text(r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}", TOPIC_RULE)] | None = None
 
 
+@with_config(STRICT)
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """What is kept, in memory, of the requests that were refused lately."""
+
+    keep_bodies: Annotated[bool, Flag()] = False
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """All that the relay is told: made by `config.load`, handed in by `app`."""
@@ -207,3 +219,4 @@ class Config:
     dedupe: Dedupe
     spool: Spool
     dead_letters: DeadLetters = field(default_factory=DeadLetters)
+    rejected: Rejected = field(default_factory=Rejected)

@@ -30,7 +30,9 @@ _LEAST_REDACTED = 4
 _SENTENCES = {
     "missing": "is missing",
     "dataclass_type": "must be a mapping",
+    "dict_type": "must be a mapping",
     "list_type": "must be a list",
+    "tuple_type": "must be a list",
     "too_short": "must have at least one entry",
     "too_long": "has too many entries",
 }

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from relay.config.entry import SourceEntry
 from relay.config.text import NAME, NAME_RULE
-from relay.core.model import Key, Source
+from relay.core.gate import Gate
+from relay.core.model import Key, Signs, Source
 from relay.core.signature import fingerprint
 
 if TYPE_CHECKING:
@@ -47,4 +48,16 @@ def _read_source(reading: Reading, name: str) -> Source | None:
             reading.fault((*path, "keys", index), "is the same key as one before it")
     keys = tuple(Key(fingerprint(secret), secret) for secret in secrets)
     uri = f"urn:syskit-point:{name}" if entry.uri is None else entry.uri
-    return Source(name, entry.path, uri, keys, entry.signs, entry.time_zone)
+    if entry.max_age is not None and entry.signs is Signs.CONTENT:
+        reading.fault((*path, "max_age"), "needs signs: body, as the content's signature covers no time stamp")
+    gate = _read_gate(reading, entry, path)
+    return Source(name, entry.path, uri, keys, entry.signs, entry.time_zone, entry.max_age, gate)
+
+
+def _read_gate(reading: Reading, entry: SourceEntry, path: tuple[str, ...]) -> Gate:
+    """Give what a source asks of a request before its body."""
+    for name in entry.query:
+        if not re.fullmatch(r"[A-Za-z0-9._~-]{1,64}", name):
+            what = "must be of letters, digits and -._~, and have at most 64 characters, as a parameter of a URL"
+            reading.fault((*path, "query", name), what, at_key=True)
+    return Gate(entry.networks, {name: secret.reveal().encode() for name, secret in entry.query.items()})

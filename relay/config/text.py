@@ -93,6 +93,19 @@ class Hidden(Scalar[Secret]):
         return Secret(text)
 
 
+class Code(Hidden):
+    """A secret that stands in a URL as it is, and so has one spelling there."""
+
+    _plain = re.compile(r"[A-Za-z0-9._~/=:@-]{1,256}")
+
+    def parse(self, value: object) -> Secret:
+        """Read a secret of at most 256 characters, none of which a URL would escape."""
+        secret = super().parse(value)
+        if isinstance(value, Placeholder) or self._plain.fullmatch(secret.reveal()):
+            return secret
+        raise wrong("must have at most 256 characters, which are letters, digits and -._~/=:@ alone")
+
+
 class Zone(Scalar["tzinfo"]):
     """A time zone by its name in the tz database."""
 

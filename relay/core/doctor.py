@@ -14,7 +14,7 @@ import hmac
 import itertools
 import json
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from relay.core.errors import Rejected
 from relay.core.members import deeper_than
@@ -23,9 +23,11 @@ from relay.core.outline import MAX_DEPTH
 from relay.core.signature import message_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from relay.core.model import Key, Source
+
+T = TypeVar("T")
 
 BOM = b"\xef\xbb\xbf"
 MAX_MESSAGE = 1 << 20
@@ -54,23 +56,36 @@ class _Variant(NamedTuple):
     mistake: Mistake | None = None
 
 
-def diagnose(sources: Sequence[Source], signatures: Sequence[str], body: bytes) -> Diagnosis | None:
+def diagnose(
+    sources: Sequence[Source], signatures: Sequence[str], body: bytes, pause: Callable[[], None] = lambda: None
+) -> Diagnosis | None:
     """Find the fewest mistakes by which one of the signatures fits the body; None when nothing tried fits.
 
     The first source is the one that was posted to, the others may have lent their keys. `signatures` are the
-    values of the header as received. A few thousand HMACs: not for the path of a request.
+    values of the header as received. A few thousand HMACs: not for the path of a request. `pause` is called all along
+    the way, and may raise to end it.
     """
-    tried = _attempts(sources, signatures, body)
+    tried = _attempts(sources, signatures, body, pause)
     found = [(len(mistakes), nth, one) for nth, (one, mistakes) in enumerate(tried)]
     return min(found)[2] if found else None
 
 
+def sentence_of(found: Diagnosis | None) -> str:
+    """Say what was found, in one sentence without secrets."""
+    if found is None:
+        return "nothing that goes wrong in practice explains it: another key, another body, or a forgery"
+    fits = f"key {found.key_id} of the source {found.source}"
+    if not found.mistakes:
+        return f"it fits {fits}, which was not there when it came"
+    return f"it would fit {fits}, but {'; '.join(mistake.what for mistake in found.mistakes)}"
+
+
 def _attempts(
-    sources: Sequence[Source], signatures: Sequence[str], body: bytes
+    sources: Sequence[Source], signatures: Sequence[str], body: bytes, pause: Callable[[], None]
 ) -> Iterator[tuple[Diagnosis, tuple[Mistake, ...]]]:
     """Give everything that fits."""
     claimed = list(_digests(signatures))
-    messages = {signs: list(_messages(signs, body)) for signs in {source.signs for source in sources}}
+    messages = {signs: list(_paced(_messages(signs, body), pause)) for signs in {source.signs for source in sources}}
     for place, source in enumerate(sources):
         lent = (
             ()
@@ -78,7 +93,7 @@ def _attempts(
             else (Mistake(f"it is signed with a key of the source {source.name}", f"post it to {source.path}"),)
         )
         for key in source.keys:
-            for secret, message in itertools.product(_secrets(key), messages[source.signs]):
+            for secret, message in _paced(itertools.product(_secrets(key), messages[source.signs]), pause):
                 for name, digest in _computed(secret.value, message.value):
                     for said in claimed:
                         if hmac.compare_digest(digest, said.value):
@@ -90,6 +105,12 @@ def _attempts(
                             parts = (algorithm, said.mistake, secret.mistake, message.mistake)
                             mistakes = lent + tuple(part for part in parts if part)
                             yield Diagnosis(source.name, key.id, mistakes), mistakes
+
+
+def _paced(things: Iterable[T], pause: Callable[[], None]) -> Iterator[T]:
+    for thing in things:
+        pause()
+        yield thing
 
 
 def _digests(signatures: Sequence[str]) -> Iterator[_Variant]:

@@ -29,6 +29,9 @@ class Refusal(enum.StrEnum):
     UNKNOWN_PATH = "unknown_path"
     METHOD = "method"
     UNREADABLE_REQUEST = "unreadable_request"
+    BAD_QUERY = "bad_query"
+    FOREIGN_NETWORK = "foreign_network"
+    THROTTLED = "throttled"
 
 
 class Reason(enum.StrEnum):
@@ -40,6 +43,7 @@ class Reason(enum.StrEnum):
     TOO_LARGE = "too_large"
     ID_CONFLICT = "id_conflict"
     REFUSED = "refused"
+    STALE = "stale"
 
 
 class Cause(enum.StrEnum):
@@ -64,6 +68,8 @@ class Rejected(Fate):
         super().__init__(detail or refusal.value)
         self.refusal = refusal
         self.detail = detail
+        self.body: bytes | None = None
+        """What was read, for the doctor alone."""
 
 
 class Undeliverable(Fate):

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from relay.core.gate import Gate
+
 if TYPE_CHECKING:
     from datetime import tzinfo
 
@@ -63,7 +65,8 @@ class Source:
     """One sender: where it posts, how its deliveries are authenticated, and its CloudEvents source.
 
     `name` is the word for it in rules, logs and metrics; `uri` is what subscribers read.
-    `time_zone` is assumed for timestamps without an offset.
+    `time_zone` is assumed for timestamps without an offset. `max_age`, in seconds, is how old a delivery's own time
+    stamp may be when it comes in. `gate` is what is asked before a body is read.
     """
 
     name: str
@@ -72,6 +75,8 @@ class Source:
     keys: tuple[Key, ...]
     signs: Signs
     time_zone: tzinfo
+    max_age: float | None = None
+    gate: Gate = field(default_factory=Gate)
 
 
 class Delivery(msgspec.Struct, frozen=True, gc=False):

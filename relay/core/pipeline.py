@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from relay.core import cloudevents, syskit
+from relay.core.age import check_age
 from relay.core.errors import Undeliverable
 from relay.core.mirroring import mirror
 from relay.core.model import Mirror, Processed
@@ -26,11 +28,13 @@ def process(delivery: Delivery, source: Source, routes: Sequence[Route] | Index,
     Records are in the order of the rules that gave them, one for each topic. An index of the rules
     gives the same as the rules themselves, sooner.
 
-    Raises Undeliverable, and nothing else: malformed, unroutable, illegal_topic.
+    Raises Undeliverable, and nothing else: malformed, stale, unroutable, illegal_topic.
     """
     event = syskit.parse(delivery, source)
     dedupe_id = syskit.dedupe_id(delivery, source, event.id)
     fingerprint = syskit.fingerprint(source, event, dedupe_id)
+    if source.max_age is not None:
+        check_age(delivery, source.max_age, event, dedupe_id, fingerprint)
     try:
         routed = route(event, routes.candidates(event) if isinstance(routes, Index) else routes)
     except Unrouted as error:
@@ -78,6 +82,7 @@ class Pipeline:
         """Do the same as `process`, for what may be a copy.
 
         The records of a replay say so, and go to the topic given, if any; a mirror has one, about its dead letter.
+        A replay is never stale: a person asked for it, who may know that what is old is good.
         """
         if copy is None:
             return self.process(delivery)
@@ -85,7 +90,7 @@ class Pipeline:
         if isinstance(copy, Mirror):
             return mirror(delivery, source, self.envelope, copy)
         if copy.topic is None:
-            processed = self.process(delivery)
+            processed = process(delivery, dataclasses.replace(source, max_age=None), self._index, self.envelope)
         else:
             processed = process_for(copy.topic, delivery, source, self.routes, self.envelope)
         return replace(processed, records=tuple(marked(record, copy) for record in processed.records))

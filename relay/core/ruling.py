@@ -11,7 +11,7 @@ from relay.core.model import Status
 from relay.core.routing.explanation import explain
 
 if TYPE_CHECKING:
-    from relay.core.model import Delivery, Event, Processed
+    from relay.core.model import Delivery, Event, Processed, Replay
     from relay.core.pipeline import Pipeline
     from relay.core.routing.explanation import Finding
 
@@ -42,8 +42,8 @@ class Ruling:
         return tuple(record.topic for record in self.processed.records) if self.processed else ()
 
 
-def rule_on(delivery: Delivery, pipeline: Pipeline) -> Ruling:
-    """Send a delivery through the pipeline, and tell what every rule says of it.
+def rule_on(delivery: Delivery, pipeline: Pipeline, replay: Replay | None = None) -> Ruling:
+    """Send a delivery, which may be a replay, through the pipeline, and tell what every rule says of it.
 
     Raises KeyError for a source that is not configured.
     """
@@ -53,6 +53,6 @@ def rule_on(delivery: Delivery, pipeline: Pipeline) -> Ruling:
         return Ruling(None, (), fate=fate)
     findings = explain(event, pipeline.routes)
     try:
-        return Ruling(event, findings, processed=pipeline.process(delivery))
+        return Ruling(event, findings, processed=pipeline.copy(delivery, replay))
     except Undeliverable as fate:
         return Ruling(event, findings, fate=fate)

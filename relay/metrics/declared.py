@@ -91,6 +91,12 @@ OTHER_READING = Declared(
     ("source",),
     "Refused signatures that would verify under the other reading of signs (sampled): the setting is wrong.",
 )
+REJECTION_EXPLAINED = Declared(
+    "relay_rejected_explained_total",
+    "counter",
+    ("source",),
+    "Refused requests (sampled) whose signature would fit but for a mistake that the log names.",
+)
 ANSWER_SECONDS = Declared(
     "relay_answer_seconds",
     "histogram",
@@ -171,6 +177,7 @@ TABLE = (
     ALGORITHM_MISMATCH,
     TIME_UNREADABLE,
     OTHER_READING,
+    REJECTION_EXPLAINED,
     ANSWER_SECONDS,
     COMMIT_SECONDS,
     COMMIT_OPERATIONS,

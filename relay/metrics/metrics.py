@@ -57,6 +57,7 @@ class Metrics:
         self._algorithm_mismatch = ClosedCounter(declared.ALGORITHM_MISMATCH, registry, known)
         self._time_unreadable = ClosedCounter(declared.TIME_UNREADABLE, registry, known)
         self._other_reading = ClosedCounter(declared.OTHER_READING, registry, known)
+        self._rejection_explained = ClosedCounter(declared.REJECTION_EXPLAINED, registry, known)
         names = Topics(topics)
         self._records = TopicCounter(declared.RECORDS, registry, names)
         self._possible_duplicates = TopicCounter(declared.POSSIBLE_DUPLICATES, registry, names)
@@ -121,6 +122,10 @@ class Metrics:
     def other_reading(self, source: str) -> None:
         """Count a refused signature that would verify under the other reading of `signs`."""
         self._other_reading.add(source)
+
+    def rejection_explained(self, source: str) -> None:
+        """Count a refused request of which the doctor found out what is wrong."""
+        self._rejection_explained.add(source)
 
     def records_published(self, topic: str, count: int) -> None:
         """Count records of one topic as acknowledged, each once."""

@@ -24,6 +24,9 @@ REFUSALS: Mapping[Refusal, tuple[int, str]] = {
     Refusal.MALFORMED_SIGNATURE: (401, UNAUTHENTICATED),
     Refusal.AMBIGUOUS_CONTENT: (401, UNAUTHENTICATED),
     Refusal.BAD_SIGNATURE: (401, UNAUTHENTICATED),
+    Refusal.BAD_QUERY: (401, UNAUTHENTICATED),
+    Refusal.FOREIGN_NETWORK: (403, "clients of this network may not send here"),
+    Refusal.THROTTLED: (429, "too many requests whose signature is missing or wrong"),
     Refusal.UNKNOWN_PATH: (404, "no source has this path"),
     Refusal.METHOD: (405, "deliveries are posted"),
     Refusal.BODY_INCOMPLETE: (400, "the body ended early or was framed wrongly"),
@@ -32,7 +35,11 @@ REFUSALS: Mapping[Refusal, tuple[int, str]] = {
     Refusal.ENCODED_BODY: (415, "the body must be sent as it was signed, without Content-Encoding"),
     Refusal.UNREADABLE_REQUEST: (400, "the request is not valid HTTP"),
 }
-HEADERS: Mapping[int, bytes] = {401: b"WWW-Authenticate: Signature\r\n", 405: b"Allow: POST\r\n"}
+HEADERS: Mapping[int, bytes] = {
+    401: b"WWW-Authenticate: Signature\r\n",
+    405: b"Allow: POST\r\n",
+    429: b"Retry-After: 1\r\n",
+}
 
 _encode = msgspec.json.Encoder().encode
 _HEADS = {

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from aiohttp import StreamReader
     from aiohttp.http import HttpVersion
     from multidict import CIMultiDictProxy
+    from yarl import URL
 
     from relay.server.answer import Answer
 
@@ -41,6 +42,7 @@ class Request(NamedTuple):
 
     method: str
     path: str
+    url: URL
     version: HttpVersion
     headers: CIMultiDictProxy[str]
     content: StreamReader
@@ -163,7 +165,8 @@ class Connection(web.RequestHandler):
         if self._half_closed:
             self.eof_received()
         closes = message.should_close or message.upgrade or message.version < HttpVersion11
-        return Request(message.method, message.url.raw_path, message.version, message.headers, content, closes, self)
+        method, url = message.method, message.url
+        return Request(method, url.raw_path, url, message.version, message.headers, content, closes, self)
 
     async def _serve(self, request: Request) -> bool:
         """Answer one request; tell whether a further one may follow on this connection."""

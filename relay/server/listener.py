@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections import Counter
 from datetime import UTC
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import HttpVersion11
 
+from relay.core.bucket import Buckets
 from relay.core.errors import Cause, Refusal, Rejected, Unavailable
 from relay.core.model import Key, Signs, Source
 from relay.core.signature import authenticate, check_shape
@@ -19,6 +20,7 @@ from relay.ingest import Headers
 from relay.server import answer
 from relay.server.bodies import Bodies
 from relay.server.connection import Server
+from relay.server.door import Door
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from relay.core.model import Receipt
     from relay.ingest import Ingest
     from relay.metrics import Metrics
+    from relay.rejected import Rejections
     from relay.server.answer import Answer
     from relay.server.connection import Request
 
@@ -36,13 +39,23 @@ CLEANUP_TIMEOUT = 1.0
 FIRST_BYTES = 0.05  # seconds in which one who was accepted last has begun a request, or has none yet
 BACKLOG = 1024
 TOLD_A_SECOND = 10  # lines of one reason and source; all are counted
+TOLD_OF = 4096
+SPARE_TIME = 1.0
+AT_THE_DOOR = frozenset(
+    {Refusal.MISSING_SIGNATURE, Refusal.REPEATED_SIGNATURE, Refusal.MALFORMED_SIGNATURE, Refusal.BAD_QUERY}
+)
+"""What is wrong with a signature, or beside it, and is found here: the rest, which `Ingest` finds, it has counted."""
+UNREAD = frozenset({Refusal.REPEATED_SIGNATURE, Refusal.MALFORMED_SIGNATURE})
+"""What is refused before the body is read, and can be explained with it alone."""
 NOBODY = Source("", "", "", (Key("", secrets.token_bytes(36)),), Signs.BODY, UTC)
 
 
 class Listener:
     """Answers senders from `start` to `stop`. Never a 3xx, and never a 5xx but 503."""
 
-    def __init__(self, listen: Listen, sources: Sequence[Source], ingest: Ingest, metrics: Metrics) -> None:
+    def __init__(
+        self, listen: Listen, sources: Sequence[Source], ingest: Ingest, metrics: Metrics, rejections: Rejections
+    ) -> None:
         """Keep what to serve; nothing is bound yet."""
         self._listen = listen
         self._sources: Mapping[str, Source] = {source.path: source for source in sources}
@@ -50,9 +63,11 @@ class Listener:
         self._metrics = metrics
         self._server: Server | None = None
         self._accepting: asyncio.Server | None = None
+        self._rejections = rejections
+        self._door = Door(listen)
         self._bodies = Bodies(listen.max_body, listen.body_timeout)
-        self._told = Counter[tuple[str | None, Refusal | Cause]]()
-        self._told_at = 0
+        # A flood must cost little: what would be one line more than so many is only counted.
+        self._may_tell = Buckets(TOLD_A_SECOND, TOLD_A_SECOND, TOLD_OF).take
         self._quiet = asyncio.Event()
         self._quiet.set()
         self.in_flight = 0
@@ -121,7 +136,7 @@ class Listener:
             receipt = await self._receive(source, request)
             status, given = receipt.status, answer.accepted(receipt)
         except Rejected as fate:
-            status, given = "rejected", self._reject(source, request, fate)
+            status, given = "rejected", await self._reject(source, request, fate)
         except Unavailable as fate:
             self._tell_unavailable(source, fate)
             status, given = "unavailable", answer.unavailable(fate)
@@ -143,7 +158,9 @@ class Listener:
         """
         if request.method != "POST":
             raise Rejected(Refusal.METHOD)
-        headers = _headers(request)
+        if source is not None:
+            self._door.check(source.gate, request)
+        headers = self._headers(request)
         self._check_framing(request)
         check_shape(headers.signatures)
         body = await self._read(request)
@@ -151,7 +168,11 @@ class Listener:
             # As much work as for a path that exists: how long it takes must not tell which paths do.
             authenticate(NOBODY, headers.signatures, body, algorithms=(), received_at=0.0, traceparent=None)
             raise Rejected(Refusal.UNKNOWN_PATH)
-        return await self._ingest.receive(source, headers, body)
+        try:
+            return await self._ingest.receive(source, headers, body)
+        except Rejected as fate:
+            fate.body = body
+            raise
 
     def _check_framing(self, request: Request) -> None:
         """Refuse by its head a body that is not as it was signed, or too large. Raises `Rejected`."""
@@ -179,42 +200,47 @@ class Listener:
 
     def _refuse_head(self, status: int) -> Answer:
         self._metrics.rejected(None, Refusal.UNREADABLE_REQUEST)
-        if self._may_tell(None, Refusal.UNREADABLE_REQUEST):
+        if self._may_tell((None, Refusal.UNREADABLE_REQUEST), time.monotonic()):
             log.info("delivery.rejected", reason=Refusal.UNREADABLE_REQUEST, status=status)
         return answer.unreadable(status)
 
-    def _reject(self, source: Source | None, request: Request, fate: Rejected) -> Answer:
+    async def _reject(self, source: Source | None, request: Request, fate: Rejected) -> Answer:
         """Count and tell a refusal, and give its answer; of an unknown path only that it is unknown."""
         refusal = fate.refusal if source else Refusal.UNKNOWN_PATH
+        if refusal in AT_THE_DOOR and not self._door.may_fail(request):
+            refusal = Refusal.THROTTLED
         name = source.name if source else None
         self._metrics.rejected(name, refusal)
-        if self._may_tell(name, refusal):
+        if refusal is not Refusal.THROTTLED and self._may_tell((name, refusal), time.monotonic()):
             where = {"source": name} if name else {"path": request.path[:200]}
             why = {"detail": fate.detail} if name and fate.detail else {}
-            log.warning("delivery.rejected", **where, reason=refusal, **why)
+            if self._rejections.wants(name):
+                body = await self._spare_body(request) if refusal in UNREAD else fate.body
+                self._rejections.take(source, refusal, request, self._door.client(request), body, where | why)
+            else:
+                log.warning("delivery.rejected", **where, reason=refusal, **why)
         return answer.rejected(refusal)
 
-    def _may_tell(self, source: str | None, reason: Refusal | Cause) -> bool:
-        """Tell whether a further line of this reason may be logged in this second: a flood must cost little."""
-        now = int(time.monotonic())
-        if now != self._told_at:
-            self._told_at = now
-            self._told.clear()
-        self._told[source, reason] += 1
-        return self._told[source, reason] <= TOLD_A_SECOND
+    async def _spare_body(self, request: Request) -> bytes | None:
+        """Read, for the doctor, the body of a request that is refused for its head; None when it does not come soon."""
+        try:
+            async with asyncio.timeout(SPARE_TIME):
+                return await self._read(request)
+        except (Rejected, TimeoutError):
+            return None
+
+    def _headers(self, request: Request) -> Headers:
+        headers = request.headers
+        return Headers(
+            signatures=headers.getall("Signature", ()),
+            algorithms=headers.getall("Algorithm", ()),
+            traceparent=headers.get("traceparent"),
+            may_fail=partial(self._door.may_fail, request),
+        )
 
     def _tell_unavailable(self, source: Source | None, fate: Unavailable, fault: Exception | None = None) -> None:
         cause = Cause.STOPPING if self.draining else fate.cause
         self._metrics.unavailable(cause)
         name = source.name if source else None
-        if self._may_tell(name, cause):
+        if self._may_tell((name, cause), time.monotonic()):
             log.error("delivery.unavailable", source=name, cause=cause, detail=str(fate), exc_info=fault)
-
-
-def _headers(request: Request) -> Headers:
-    headers = request.headers
-    return Headers(
-        signatures=headers.getall("Signature", ()),
-        algorithms=headers.getall("Algorithm", ()),
-        traceparent=headers.get("traceparent"),
-    )

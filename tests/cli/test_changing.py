@@ -140,7 +140,7 @@ def test_the_token_is_brought_along(tmp_path: Path) -> None:
         _, said = typed(running, "discard", "2", "--because", "x", "--yes", code=1)
         assert (
             said
-            == "relay: the relay says: changes want the token of admin.token_file, as Authorization: Bearer <token>\n"
+            == "relay: the relay says: this wants the token of admin.token_file, as Authorization: Bearer <token>\n"
         )
         assert states(running)[2] == "dead"
         assert running.stop() == 0

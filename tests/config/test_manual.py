@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from relay.config import Ack, DeadLetters, Dedupe, Kafka, Listen, Log, Security, Spool, Stop, Topics, load
+from relay.config import Ack, DeadLetters, Dedupe, Kafka, Listen, Log, Rejected, Security, Spool, Stop, Topics, load
 from relay.config.entry import AdminEntry, EnvelopeEntry, Outline, RouteEntry, SourceEntry
+from relay.core.gate import Gate
 from relay.core.model import Envelope, Signs
 from tests.config.small import KEY
 
@@ -33,10 +34,12 @@ def test_manual_has_every_default() -> None:
         dedupe=Dedupe(),
         spool=Spool(),
         dead_letters=DeadLetters(),
+        rejected=Rejected(),
     )
     assert (config.admin.host, config.admin.port, config.admin.token) == ("127.0.0.1", 9090, None)
     (source,) = config.sources
     assert (source.uri, source.signs, source.time_zone) == ("urn:syskit-point:contoso", Signs.BODY, UTC)
+    assert (source.gate, source.max_age) == (Gate(), None)
 
 
 def test_manual_has_every_key() -> None:
@@ -45,6 +48,7 @@ def test_manual_has_every_key() -> None:
     assert set(manual) == keys_of(Outline)
     sections = {"listen": Listen, "admin": AdminEntry, "kafka": Kafka, "envelope": EnvelopeEntry, "ack": Ack}
     sections |= {"stop": Stop, "log": Log, "dedupe": Dedupe, "spool": Spool, "dead_letters": DeadLetters}
+    sections |= {"rejected": Rejected}
     for section, kind in sections.items():
         assert set(manual[section]) == keys_of(kind), section
     assert set(manual["kafka"]["security"]) == keys_of(Security)

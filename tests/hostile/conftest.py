@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
     from tests.kafka.cluster import Cluster
 
-LISTEN = {"host": "127.0.0.1", "port": 0, "body_timeout": "1s", "header_timeout": "1s", "idle_timeout": "30s"}
+LISTEN = {
+    "host": "127.0.0.1", "port": 0, "body_timeout": "1s", "header_timeout": "1s", "idle_timeout": "30s",
+    "trusted_proxies": ["127.0.0.1"],
+}  # fmt: skip
 SOURCES = {
     "contoso": {"path": PATH, "keys": [KEY]},
     "content": {"path": "/content", "keys": [KEY], "signs": "content"},

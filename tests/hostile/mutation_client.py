@@ -42,7 +42,8 @@ class Result(Counter[str]):
         if status == 202:
             right = mutation.may_pass and b'"duplicate"' in body
         else:
-            right = not mutation.must_pass and (status == 0 or 400 <= status < 500) and status != 429
+            right = not mutation.must_pass and (status == 0 or 400 <= status < 500)
+            right &= status != 429 or b"signature is missing or wrong" in body
         if not right:
             self.wrong.append(f"{status} {body!r} for {mutation}")
 

@@ -42,7 +42,7 @@ def test_of_all_mutations_only_the_original_passes(kafka: Cluster, tmp_path: Pat
         assert result["wrong"] == []
         answers = result["answers"]
         assert sum(answers.values()) == COUNT
-        assert answers["401"] > COUNT / 2
+        assert answers["401"] + answers["429"] > COUNT / 2
         assert balance(relay).duplicate >= answers["202"] > COUNT / 100
         assert relay.stop() == 0
     (tmp_path / "log").unlink()  # a line for each of them

@@ -16,6 +16,8 @@ from tests.running import PATH, event, request, signed
 from tests.wire import PATIENCE
 
 UNKNOWN = "/webhooks/c0ntoso"
+NETWORK = b"2001:db8:ffff"
+NETWORKS = 3000
 ALIKE = 32  # requests of one kind
 LARGE = 1 << 18  # bytes of a body that is work to check
 
@@ -25,7 +27,12 @@ def wrong_at(place: int, body: bytes, chance: random.Random) -> dict[str, str]:
     headers = signed(body)
     digest = bytearray(base64.b64decode(headers["Signature"]))
     digest[place] ^= chance.randrange(1, 256)
-    return {**headers, "Signature": base64.b64encode(digest).decode()}
+    return {**headers, "X-Forwarded-For": f"{NETWORK.decode()}::1", "Signature": base64.b64encode(digest).decode()}
+
+
+def from_anywhere(data: bytes, chance: random.Random) -> bytes:
+    """Let a request come from another network, by the word of a proxy: what fails too often in one is throttled."""
+    return data.replace(NETWORK, f"2001:db8:{chance.randrange(NETWORKS):04x}".encode())
 
 
 def kinds(chance: random.Random) -> dict[str, list[bytes]]:
@@ -78,7 +85,7 @@ def measure(port: int, names: list[str], rounds: int) -> dict[str, list[int]]:
     measured: dict[str, list[int]] = {name: [] for name in names}
     for warm in [True] * (rounds // 20) + [False] * rounds:
         for name in chance.sample(names, len(names)):
-            took = stopwatch.time(chance.choice(requests[name]))
+            took = stopwatch.time(from_anywhere(chance.choice(requests[name]), chance))
             if not warm:
                 measured[name].append(took)
     return measured

@@ -14,6 +14,7 @@ from relay.config import Listen
 from relay.core.model import Receipt
 from relay.ingest import Headers, Ingest
 from relay.metrics import Metrics
+from relay.rejected import Rejections
 from relay.server import Listener
 from relay.server.connection import Connection
 from tests.core.samples import SOURCE
@@ -46,7 +47,13 @@ class Slow(Ingest):
 async def listening(**listen: float) -> AsyncIterator[Listener]:
     """Give a listener that answers by a slow ingest."""
     metrics = Metrics(sources=["contoso"], types=(), dropping=(), topics=(), version="0")
-    listener = Listener(Listen(host="127.0.0.1", port=0, **listen), [SOURCE], Slow(), metrics)  # type: ignore[arg-type]
+    listener = Listener(
+        Listen(host="127.0.0.1", port=0, **listen),  # type: ignore[arg-type]
+        [SOURCE],
+        Slow(),
+        metrics,
+        Rejections([SOURCE], metrics, keep_bodies=False),
+    )
     await listener.start()
     try:
         yield listener

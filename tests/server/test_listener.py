@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from relay.config import Listen
 from relay.ingest import Headers, Ingest
 from relay.metrics import Metrics
+from relay.rejected import Rejections
 from relay.server import Listener
 from relay.server.answer import unreadable
 from relay.server.connection import MAX_HEADERS, MAX_LINE, PRIVATE, Connection, Server
@@ -78,7 +79,9 @@ async def test_what_is_used_of_aiohttp_is_there() -> None:
 async def test_a_fault_of_ours_is_answered_503() -> None:
     """What nobody expected costs the sender a retry: 503, told in the log and to nobody else."""
     metrics = Metrics(sources=["contoso"], types=(), dropping=(), topics=(), version="0")
-    listener = Listener(Listen(host="127.0.0.1", port=0), [SOURCE], Faulty(), metrics)
+    listener = Listener(
+        Listen(host="127.0.0.1", port=0), [SOURCE], Faulty(), metrics, Rejections([SOURCE], metrics, keep_bodies=False)
+    )
     await listener.start()
     try:
         with capture_logs() as logged:
@@ -96,7 +99,9 @@ async def test_a_flood_of_refusals_is_told_ten_times_a_second(monkeypatch: pytes
     stopped = SimpleNamespace(monotonic=lambda: 5.0, perf_counter=time.perf_counter)
     monkeypatch.setattr("relay.server.listener.time", stopped)
     metrics = Metrics(sources=["contoso"], types=(), dropping=(), topics=(), version="0")
-    listener = Listener(Listen(host="127.0.0.1", port=0), [SOURCE], Faulty(), metrics)
+    listener = Listener(
+        Listen(host="127.0.0.1", port=0), [SOURCE], Faulty(), metrics, Rejections([SOURCE], metrics, keep_bodies=False)
+    )
     unsigned, unknown = request(event(), {}), request(event(), {}, "/elsewhere")
     faulty = request(event(), signed(event()))
     await listener.start()
