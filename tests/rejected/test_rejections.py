@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 async def test_of_a_flood_one_a_second_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten at once, then one a second, of each source; and of what no source has the path of."""
-    clock = SimpleNamespace(monotonic=lambda: clock.now, now=5.0)
+    clock = SimpleNamespace(now=5.0)
+    clock.monotonic = lambda: clock.now
     monkeypatch.setattr("relay.rejected.rejections.time", clock)
     metrics = Metrics(sources=["contoso"], types=(), dropping=(), topics=(), version="0")
     rejections = Rejections([SOURCE], metrics, keep_bodies=False)
