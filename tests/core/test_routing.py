@@ -131,6 +131,7 @@ def test_all_paths_of_a_match_must_hold() -> None:
     assert matches({})
     assert matches({}, BARE)
     assert not matches({"subject": "*"}, BARE)
+    assert matches({"subject": {"exists": False}}, BARE)
 
 
 @given(st.text("ab*", max_size=8), st.text("ab", max_size=10))
@@ -394,7 +395,7 @@ def test_all_faults_of_a_rule_are_told_at_once() -> None:
 def test_the_literals_of_a_topic_may_fill_a_name() -> None:
     """Literals as long as a name may be are taken, and one character more is not."""
     parts = "a" * 125, "b" * 124
-    assert rule(topics=["{type}".join(parts)])
+    assert [topic.literal for topic in rule(topics=["{type}".join(parts)]).topics] == [None]
     with pytest.raises(RuleError):
         rule(topics=["{type}".join((*parts, "c"))])
 
