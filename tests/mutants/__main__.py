@@ -1,0 +1,52 @@
+"""Change the program in small ways, one at a time, and count the changes that no fast test notices: `make mutants`.
+
+python -m tests.mutants [--seed 0] [--children 4] [ROOM ...]
+
+What survived is written to build/mutants/<room>/survived: each is a test that is missing, or a change that
+changes nothing. The answer is not 0 when fewer than nine of ten were noticed in a room.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+
+from tests.mutants.room import WORK, Room
+
+ROOMS = {
+    room.name: room
+    for room in (
+        Room("signature", "relay/core/signature.py", "tests/core"),
+        Room("routing", "relay/core/routing/*.py", "tests/core"),
+        Room("lane", "relay/lane/*.py", "tests/lane"),
+        Room("spool", "relay/spool/*.py", "tests/spool", tenths=2),
+    )
+}
+FLOOR = 90.0
+
+
+def main() -> int:
+    """Try every room that is asked for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
+    parser.add_argument("--seed", type=int, default=0, help="chooses the mutants of rooms of which not all are tried")
+    parser.add_argument("--children", type=int, default=2 * (os.cpu_count() or 1), help="tests at once: some only wait")
+    parser.add_argument("rooms", nargs="*", metavar="ROOM", help=", ".join(ROOMS))
+    asked = parser.parse_args()
+    if unknown := set(asked.rooms) - set(ROOMS):
+        parser.error(f"no such room: {', '.join(sorted(unknown))}")
+    worst = 100.0
+    print(f"{'room':10} {'mutants':>8} {'killed':>7} {'survived':>9} {'rate':>7} {'seconds':>8}")
+    for room in [ROOMS[name] for name in asked.rooms or ROOMS]:
+        began = time.monotonic()
+        count = room.run(asked.seed, asked.children)
+        (WORK / room.name / "survived").write_text("\n".join(map(room.show, count.unnoticed)))
+        figures = f"{count.tried:8} {count.killed:7} {len(count.unnoticed):9} {count.rate:6}%"
+        print(f"{room.name:10} {figures} {time.monotonic() - began:8.0f}", flush=True)
+        worst = min(worst, count.rate)
+    return int(worst < FLOOR)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
