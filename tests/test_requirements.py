@@ -53,7 +53,9 @@ def test_a_pinned_list_holds_versions_and_hashes_only(file: str) -> None:
     assert not re.search(r"://|--(?!hash)|file:|(?m:^/)", text)
 
 
-@pytest.mark.parametrize("block", [PROJECT["dependencies"], EXTRAS["demo"], EXTRAS["fuzz"], EXTRAS["mutants"], EXTRAS["test"]])
+@pytest.mark.parametrize(
+    "block", [PROJECT["dependencies"], EXTRAS["demo"], EXTRAS["fuzz"], EXTRAS["mutants"], EXTRAS["test"]]
+)
 def test_every_dependency_has_its_reason_beside_it(block: list[str]) -> None:
     """In pyproject.toml a dependency stands on a line of its own, and says what it is for."""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")

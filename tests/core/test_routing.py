@@ -325,7 +325,11 @@ def test_what_no_rule_matches_is_unroutable() -> None:
             "must be a text (a glob) or a mapping of predicates, as in {in: [...]} or {exact: 1}",
         ),
         ({"topics": ["t"], "match": {"type": 1}}, ("match", "type"), None),
-        ({"topics": ["t"], "match": {"type": {}}}, ("match", "type"), None),
+        (
+            {"topics": ["t"], "match": {"type": {}}},
+            ("match", "type"),
+            "names no predicate: one of exact, prefix, suffix, glob, in, exists, any, all, not",
+        ),
         (
             {"topics": ["t"], "match": {"type": "a?"}},
             ("match", "type"),
