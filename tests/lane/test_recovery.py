@@ -118,8 +118,10 @@ async def test_a_flight_that_the_broker_may_not_know_again_is_told(
     assert [given.producer_id for _, given in kafka.opened][:1] == [4000 if producer_id > 0 else 4001]
 
 
-async def test_a_flight_that_the_broker_knows_is_in_no_doubt(kafka: FakeKafka, life: Life) -> None:
-    """Young, of this cluster and under an id, it is handed over, and nothing is said of it."""
-    await leave(life, Identity("fake", 4000, 0), (1, await life.accept(3)))
+async def test_flights_that_the_broker_knows_are_in_no_doubt(kafka: FakeKafka, life: Life) -> None:
+    """Young, of this cluster and under one id, they are handed over together, and nothing is said of them."""
+    a, b, c = await life.accept(3)
+    await leave(life, Identity("fake", 4000, 0), (1, [a, b]), (2, [c]))
     assert [line["event"] for line in await recover(kafka, life)] == ["lane.recovering", "lane.recovered"]
-    assert (read(kafka), life.doubts) == ([[], [1, 2, 3], []], 0)
+    assert (read(kafka), life.doubts) == ([[], [1, 2], [3]], 0)
+    assert [given.producer_id == 4000 for _, given in kafka.opened] == [True, False]

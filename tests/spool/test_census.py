@@ -65,13 +65,13 @@ def test_the_totals_are_those_of_now_and_of_the_start(path: Path) -> None:
     with opened(path) as store:
         append(store, entry("1"))
         with Census(path) as counted:
-            assert counted.tally() == Tally(totals_of(path), None, 1, False)
+            assert counted.tally() == Tally(totals_of(path), None, 1, ids_forgotten=False)
         mark_start(store.connection)
         append(store, entry("2"))
     alter(path, "DELETE FROM ids WHERE number = 1")
     with Census(path) as counted:
         tally = counted.tally()
-    assert tally == Tally(totals_of(path), totals_of(path, started=True), 2, True)
+    assert tally == Tally(totals_of(path), totals_of(path, started=True), 2, ids_forgotten=True)
     assert tally.started is not None
     assert (tally.started.accepted, tally.now.accepted) == (1, 2)
 

@@ -71,11 +71,13 @@ async def test_what_is_pending_drains_while_others_fill_the_disk(path: Path, met
             assert refused, "the disk is full"
             assert {one.cause for one in refused if isinstance(one, Unavailable)} == {Cause.SPOOL_FULL}
             assert (spool.squeezed, ballast_of(path).exists()) == (True, False)
-            assert [line["event"] for line in lines].count("spool.squeezed") == 1
+            assert [line for line in lines if line["event"] == "spool.squeezed"] == [
+                {"event": "spool.squeezed", "log_level": "error", "path": str(path), "freed": BALLAST}
+            ]
             await drain(spool, range(1, spool.last_number + 1))
             hog.unlink()
             await until(lambda: not spool.squeezed)
-        assert [line["event"] for line in lines][-1] == "spool.eased"
+        assert lines[-1] == {"event": "spool.eased", "log_level": "info", "path": str(path)}
         assert (spool.pending, spool.usage.max_size) == (0, 64 * MIB)
         assert ballast_of(path).stat().st_blocks * 512 == BALLAST
         stored = spool.last_number

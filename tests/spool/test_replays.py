@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -59,6 +60,15 @@ def test_a_replay_takes_the_place_of_its_dead_letter(path: Path) -> None:
         assert settle(store, published(3)) == [(3, Status.PUBLISHED, None)]
     with opened(path) as store:  # what is counted at start is what was counted on the way
         assert (store.pending, store.last_number, store.usage.dead) == (1, 3, 0)
+
+
+def test_a_replay_is_read_with_its_topic(path: Path) -> None:
+    """Whoever publishes it knows of which delivery it is, and where alone it goes."""
+    with opened(path) as store:
+        append(store, entry("1", status=Status.DEAD), entry("2", status=Status.DEAD))
+        append(store, replay(1, topic="b"), replay(2, "2"))
+        with closing(Reader(path)) as reader:
+            assert [stored.copy for stored in reader.page(0, 9)] == [Replay(1, "b"), Replay(2, None)]
 
 
 def test_a_second_replay_is_not_taken(path: Path) -> None:

@@ -170,6 +170,11 @@ async def test_old_ones_leave_and_the_horizon_is_read(
             await spool.write(Journal((published(1),)))
             await until(lambda: any(line["event"] == "spool.swept" for line in lines))
             since = spool.horizon_since
+            used = spool.usage.used
+    opened, swept = [line for line in lines if line["event"] in {"spool.opened", "spool.swept"}]
+    assert opened.pop("bytes") <= used
+    assert opened == {"event": "spool.opened", "log_level": "info", "path": str(path), "pending": 0}
+    assert swept == {"event": "spool.swept", "log_level": "info", "deliveries": 1, "bytes": used}
     assert look(path, "SELECT number FROM deliveries") == [(2,)]
     assert look(path, "SELECT accepted_at FROM ids WHERE number = 1") == [(since,)]
     async with spool_at(path, metrics) as spool:
@@ -237,7 +242,9 @@ async def test_a_fault_of_one_hand_over_keeps_nobody_from_an_answer(path: Path, 
                 spool.append(entry("a"), fail), spool.append(entry("b"), lambda one: handed_on.append(one.number))
             )
         assert (first.number, second.number, handed_on, spool.pending) == (1, 2, [2], 2)
-        assert [line["event"] for line in told] == ["delivery.stranded"]
+        assert told == [
+            {"event": "delivery.stranded", "log_level": "error", "delivery": first.number, "exc_info": True}
+        ]
 
 
 async def test_a_commit_after_a_failed_one_opens_the_file_anew_first(path: Path, metrics: Metrics) -> None:
