@@ -21,7 +21,8 @@ ROOMS = {
         Room("signature", "relay/core/signature.py", "tests/core"),
         Room("routing", "relay/core/routing/*.py", "tests/core"),
         Room("lane", "relay/lane/*.py", "tests/lane"),
-        Room("spool", "relay/spool/*.py", "tests/spool", tenths=2),
+        # All of them would take hours; and what measures memory takes minutes on a program that can be changed.
+        Room("spool", "relay/spool/*.py", "tests/spool", ("test_recent.py::test_an_id_takes_at_most_24_bytes",), 1),
     )
 }
 FLOOR = 90.0
@@ -37,12 +38,12 @@ def main() -> int:
     if unknown := set(asked.rooms) - set(ROOMS):
         parser.error(f"no such room: {', '.join(sorted(unknown))}")
     worst = 100.0
-    print(f"{'room':10} {'mutants':>8} {'killed':>7} {'survived':>9} {'rate':>7} {'seconds':>8}")
+    print(f"{'room':10} {'killed':>7} {'survived':>9} {'idle':>5} {'rate':>7} {'seconds':>8}")
     for room in [ROOMS[name] for name in asked.rooms or ROOMS]:
         began = time.monotonic()
         count = room.run(asked.seed, asked.children)
-        (WORK / room.name / "survived").write_text("\n".join(map(room.show, count.unnoticed)))
-        figures = f"{count.tried:8} {count.killed:7} {len(count.unnoticed):9} {count.rate:6}%"
+        (WORK / room.name / "survived").write_text("\n".join(count.survived.values()))
+        figures = f"{count.killed:7} {len(count.survived):9} {count.idle:5} {count.rate:6}%"
         print(f"{room.name:10} {figures} {time.monotonic() - began:8.0f}", flush=True)
         worst = min(worst, count.rate)
     return int(worst < FLOOR)

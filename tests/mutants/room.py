@@ -14,13 +14,16 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 WORK = ROOT / "build" / "mutants"
 COPIED = ("relay", "tests", "config", "docs", "pyproject.toml")
+DIGITS = "0123456789"
+SQL = re.compile(r"(?i)\b(SELECT|FROM|WHERE|INSERT|VALUES|UPDATE|DELETE|ORDER BY)\b")
+ARGUMENTS = ("-m", "not slow and not kafka", "-p", "no:cacheprovider", "--timeout=20")
 # A test that hangs has noticed: mutmut's own patience is longer than that of pytest.
 CONFIGURATION = """
 [tool.mutmut]
 source_paths = ["relay"]
 only_mutate = {files}
 also_copy = ["config", "docs"]
-pytest_add_cli_args = ["-m", "not slow and not kafka", "-p", "no:cacheprovider", "--timeout=15"]
+pytest_add_cli_args = {arguments}
 pytest_add_cli_args_test_selection = {tests}
 timeout_constant = 5.0
 timeout_multiplier = 12.0
@@ -29,30 +32,34 @@ timeout_multiplier = 12.0
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """What became of a room's mutants; `unnoticed` names those that survived, also for want of a test."""
+    """What became of a room's mutants.
+
+    `survived` are those that no test noticed, also for want of one, with their changes as diffs. `idle` counts
+    those that no test could notice, as they change nothing but the case of SQL; they count neither way.
+    """
 
     killed: int
-    unnoticed: tuple[str, ...]
-
-    @property
-    def tried(self) -> int:
-        """How many mutants there were."""
-        return self.killed + len(self.unnoticed)
+    survived: dict[str, str]
+    idle: int
 
     @property
     def rate(self) -> float:
         """The killed per cent, rounded down to a tenth."""
-        return 1000 * self.killed // max(1, self.tried) / 10
+        return 1000 * self.killed // max(1, self.killed + len(self.survived)) / 10
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A part of the program and the folder of its tests; of every ten mutants of a function `tenths` are tried."""
+    """A part of the program, the folder of its tests, and those `without` which it goes.
+
+    Of every ten mutants of a function `tenths` are tried.
+    """
 
     name: str
     files: str
     tests: str
-    tenths: int = 10
+    without: tuple[str, ...] = ()
+    tenths: int = len(DIGITS)
 
     def run(self, seed: int, children: int) -> Count:
         """Try the mutants that `seed` chooses, in a copy of the repository: build/mutants/<name>."""
@@ -62,8 +69,11 @@ class Room:
         for name in COPIED:
             source = ROOT / name
             shutil.copytree(source, work / name) if source.is_dir() else shutil.copy(source, work / name)
+        left_out = [word for test in self.without for word in ("--deselect", f"{self.tests}/{test}")]
         with (work / "pyproject.toml").open("a") as configuration:
-            configuration.write(CONFIGURATION.format(files=[self.files], tests=[self.tests]))
+            configuration.write(
+                CONFIGURATION.format(files=[self.files], tests=[self.tests], arguments=[*ARGUMENTS, *left_out])
+            )
         with (work / "log").open("w") as log:
             command = [_mutmut(), "run", f"--max-children={children}", *self._chosen(seed)]
             code = subprocess.run(command, cwd=work, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
@@ -71,23 +81,29 @@ class Room:
             sys.exit(f"{self.name}: mutmut did not run, see {work / 'log'}")
         return self._count()
 
-    def show(self, mutant: str) -> str:
-        """Give a mutant's change to the program, as a diff."""
-        return _ask(WORK / self.name, "show", mutant)
-
     def _chosen(self, seed: int) -> list[str]:
         """Choose by the last digit of a mutant's number within its function."""
-        digits = random.Random(seed).sample("0123456789", self.tenths)
-        return [f"*__mutmut_*[{''.join(sorted(digits))}]"] if self.tenths < len("0123456789") else []
+        if self.tenths == len(DIGITS):
+            return []
+        return [f"*__mutmut_*[{''.join(sorted(random.Random(seed).sample(DIGITS, self.tenths)))}]"]
 
     def _count(self) -> Count:
         """Read what mutmut wrote down. An outcome that is neither a kill nor a survival is told, and ends the run."""
-        said = re.findall(r"(?m)^ +(\S+): ([a-z ]+)$", _ask(WORK / self.name, "results", "--all", "true"))
+        work = WORK / self.name
+        said = re.findall(r"(?m)^ +(\S+): ([a-z ]+)$", _ask(work, "results", "--all", "true"))
         fates = Counter(fate for _, fate in said)
         if strange := set(fates) - {"killed", "timeout", "survived", "no tests", "not checked"}:
-            sys.exit(f"{self.name}: mutants whose tests ended otherwise: {', '.join(sorted(strange))}; see {WORK}")
-        unnoticed = tuple(mutant for mutant, fate in said if fate in {"survived", "no tests"})
-        return Count(fates["killed"] + fates["timeout"], unnoticed)
+            sys.exit(f"{self.name}: mutants whose tests ended otherwise: {', '.join(sorted(strange))}; see {work}")
+        survived = {mutant: _ask(work, "show", mutant) for mutant, fate in said if fate in {"survived", "no tests"}}
+        told = {mutant: change for mutant, change in survived.items() if not is_idle(change)}
+        return Count(fates["killed"] + fates["timeout"], told, len(survived) - len(told))
+
+
+def is_idle(change: str) -> bool:
+    """Tell whether a diff changes nothing but the case of SQL, outside its texts: SQLite does not see that."""
+    lines = change.splitlines()
+    old, new = ("\n".join(line[1:] for line in lines if re.match(rf"\{sign}(?!\{sign})", line)) for sign in "-+")
+    return old.casefold() == new.casefold() and bool(SQL.search(old)) and not re.search(r"'\w+'", old)
 
 
 def _mutmut() -> str:
