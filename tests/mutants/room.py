@@ -16,7 +16,7 @@ WORK = ROOT / "build" / "mutants"
 COPIED = ("relay", "tests", "config", "docs", "pyproject.toml")
 DIGITS = "0123456789"
 SQL = re.compile(r"(?i)\b(SELECT|FROM|WHERE|INSERT|VALUES|UPDATE|DELETE|ORDER BY)\b")
-ARGUMENTS = ("-m", "not slow and not kafka", "-p", "no:cacheprovider", "--timeout=20")
+ARGUMENTS = ("-m", "not slow and not kafka", "-p", "no:cacheprovider")
 # A test that hangs has noticed: mutmut's own patience is longer than that of pytest.
 CONFIGURATION = """
 [tool.mutmut]
@@ -52,13 +52,15 @@ class Count:
 class Room:
     """A part of the program, the folder of its tests, and those `without` which it goes.
 
-    Of every ten mutants of a function `tenths` are tried.
+    A test has noticed when it takes longer than `patience`, in seconds. Of every ten mutants of a function `tenths`
+    are tried.
     """
 
     name: str
     files: str
     tests: str
     without: tuple[str, ...] = ()
+    patience: int = 20
     tenths: int = len(DIGITS)
 
     def run(self, seed: int, children: int) -> Count:
@@ -69,11 +71,10 @@ class Room:
         for name in COPIED:
             source = ROOT / name
             shutil.copytree(source, work / name) if source.is_dir() else shutil.copy(source, work / name)
-        left_out = [word for test in self.without for word in ("--deselect", f"{self.tests}/{test}")]
+        arguments = [*ARGUMENTS, f"--timeout={self.patience}"]
+        arguments += [f"--deselect={self.tests}/{test}" for test in self.without]
         with (work / "pyproject.toml").open("a") as configuration:
-            configuration.write(
-                CONFIGURATION.format(files=[self.files], tests=[self.tests], arguments=[*ARGUMENTS, *left_out])
-            )
+            configuration.write(CONFIGURATION.format(files=[self.files], tests=[self.tests], arguments=arguments))
         with (work / "log").open("w") as log:
             command = [_mutmut(), "run", f"--max-children={children}", *self._chosen(seed)]
             code = subprocess.run(command, cwd=work, stdout=log, stderr=subprocess.STDOUT, check=False).returncode

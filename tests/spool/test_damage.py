@@ -131,16 +131,14 @@ async def test_damage_that_is_found_when_it_is_read(path: Path, metrics: Metrics
             found = await read_all(spool)
             assert [answer.number for answer in await append_all(spool, ["new", "id-7"])] == [COUNT + 1, 7]
             assert spool.pending == len(found) + 1
-            assert (lost := spool.lost) == COUNT - 100 - len(found) > 0
+            assert spool.lost == COUNT - 100 - len(found) > 0
     assert all(body == some(number).delivery.body for number, body in found.items())
     events = [line["event"] for line in lines]
     assert events == ["spool.opened", "spool.failed", "spool.damaged", "spool.salvaged", "spool.opened"]
+    assert str(lines[3]["aside"]).startswith(f"{path}.damaged-")
     assert lines[2] == {"event": "spool.damaged", "log_level": "error", "path": str(path)}
-    assert str(lines[3].pop("aside")).startswith(f"{path}.damaged-")
-    assert lines[3] == {
-        "event": "spool.salvaged", "log_level": "error", "path": str(path), "kept": COUNT - lost, "lost": lost,
-        "damaged": ["bodies"],
-    }  # fmt: skip
+    salvaged = {"log_level": "error", "path": str(path), "kept": len(found) + 100, "damaged": ["bodies"]}
+    assert lines[3].items() >= salvaged.items()
 
 
 async def test_damage_that_is_found_at_start(path: Path, metrics: Metrics) -> None:
