@@ -83,7 +83,9 @@ async def test_a_batch_may_land_where_the_broker_no_longer_knows(life: Life) -> 
     tape = Tape(life.spool)
     logbook = Logbook(TOPIC, life.neighbours(FakeKafka(), tape), ())
     [item] = await life.accept(1)
-    [batch] = await logbook.write(flights_of(TOPIC, [(0, [item])], Identity("c", 9, 2), {0: 0}))
+    flights = flights_of(TOPIC, [(0, [item])], Identity("c", 9, 2), {0: 0})
+    assert [flight.id for flight, _ in flights] == [0]
+    [batch] = await logbook.write(flights)
     logbook.land(batch, None)
     await logbook.settle()
     assert item.committed.places == (Placed(TOPIC, 0, None),)

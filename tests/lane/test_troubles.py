@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from relay.core.errors import Reason
 from relay.core.model import Status
+from relay.kafka import record_size
 from relay.lane import Lane
 from tests.lane.fake_kafka import FakeKafka, refuse
 from tests.lane.life import DoomedKafka, Life, Line
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from relay.kafka import Topic
+    from relay.lane import Item
 
 TOPIC = "t"
 
@@ -126,3 +128,42 @@ async def test_a_record_that_is_buried_says_why(
             (Status.PUBLISHED, None),
             (Status.DEAD, reason),
         ]
+
+
+async def test_a_lane_without_trouble_stands_since_it_was_made(life: Life) -> None:
+    """Its `since` is a time from the beginning, which an operator can read."""
+    began = time.time()
+    lane = Lane(TOPIC, Line(), life.neighbours(FakeKafka()))
+    assert began <= lane.since <= time.time()
+    assert (lane.trouble, lane.flights) == (None, [])
+
+
+async def test_a_fault_of_ours_is_told_with_its_trace(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody expected is told twice: as a trouble, and with the place where it happened."""
+    monkeypatch.setattr("relay.lane.lane.BACKOFF_MAX", 0.01)
+    line = Line()
+    broken = [ValueError("a mistake")]
+
+    async def stumble(_: int) -> list[Item]:
+        if broken:
+            raise broken.pop()
+        return []
+
+    monkeypatch.setattr(line, "peek", stumble)
+    kafka = FakeKafka()
+    kafka.create_topic(TOPIC, partitions=1)
+    with capture_logs() as told:
+        await Lane(TOPIC, line, life.neighbours(kafka)).run()
+    assert told[0] == {"event": "lane.broken", "log_level": "error", "topic": TOPIC, "exc_info": True}
+    assert [line["event"] for line in told] == ["lane.broken", "lane.failed", "lane.healed"]
+
+
+@pytest.mark.parametrize(("spare", "status"), [(0, Status.PUBLISHED), (-1, Status.DEAD)])
+async def test_a_record_may_fill_a_batch(life: Life, spare: int, status: Status) -> None:
+    """What is as large as the largest batch is sent, and one byte more is too large."""
+    kafka = FakeKafka()
+    kafka.create_topic(TOPIC, partitions=1)
+    [item] = await life.accept(1)
+    room = record_size(item.record) + spare
+    await Lane(TOPIC, Line([item]), life.neighbours(DoomedKafka(kafka, max_batch=room))).run()
+    assert item.committed.status is status
