@@ -46,12 +46,12 @@ def main() -> int:
     if unknown := set(asked.rooms) - set(ROOMS):
         parser.error(f"no such room: {', '.join(sorted(unknown))}")
     worst = 100.0
-    print(f"{'room':10} {'killed':>7} {'survived':>9} {'idle':>5} {'rate':>7} {'seconds':>8}")
+    print(f"{'room':10} {'killed':>7} {'hung':>5} {'survived':>9} {'idle':>5} {'rate':>7} {'seconds':>8}")
     for room in [ROOMS[name] for name in asked.rooms or ROOMS]:
         began = time.monotonic()
         count = room.run(asked.seed, asked.children)
         (WORK / room.name / "survived").write_text("\n".join(count.survived.values()))
-        figures = f"{count.killed:7} {len(count.survived):9} {count.idle:5} {count.rate:6}%"
+        figures = f"{count.killed:7} {count.hung:5} {len(count.survived):9} {count.idle:5} {count.rate:6}%"
         print(f"{room.name:10} {figures} {time.monotonic() - began:8.0f}", flush=True)
         worst = min(worst, count.rate)
     return int(worst < FLOOR)

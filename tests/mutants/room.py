@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import shutil
@@ -17,6 +18,8 @@ COPIED = ("relay", "tests", "config", "docs", "pyproject.toml")
 DIGITS = "0123456789"
 SQL = re.compile(r"(?i)\b(SELECT|FROM|WHERE|INSERT|VALUES|UPDATE|DELETE|ORDER BY)\b")
 ARGUMENTS = ("-m", "not slow and not kafka", "-p", "no:cacheprovider")
+# There hypothesis tries the same examples each time, and none of them is too slow.
+ENVIRONMENT = os.environ | {"CI": "true"}
 # A test that hangs has noticed: mutmut's own patience is longer than that of pytest.
 CONFIGURATION = """
 [tool.mutmut]
@@ -34,11 +37,12 @@ timeout_multiplier = 12.0
 class Count:
     """What became of a room's mutants.
 
-    `survived` are those that no test noticed, also for want of one, with their changes as diffs. `idle` counts
+    `hung` are those of the `killed` whose tests came to no end, not even by their own timeout. `survived` are those that no test noticed, also for want of one, with their changes as diffs. `idle` counts
     those that no test could notice, as they change nothing but the case of SQL; they count neither way.
     """
 
     killed: int
+    hung: int
     survived: dict[str, str]
     idle: int
 
@@ -77,8 +81,8 @@ class Room:
             configuration.write(CONFIGURATION.format(files=[self.files], tests=[self.tests], arguments=arguments))
         with (work / "log").open("w") as log:
             command = [_mutmut(), "run", f"--max-children={children}", *self._chosen(seed)]
-            code = subprocess.run(command, cwd=work, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
-        if code:
+            run = subprocess.run(command, cwd=work, env=ENVIRONMENT, stdout=log, stderr=subprocess.STDOUT, check=False)
+        if run.returncode:
             sys.exit(f"{self.name}: mutmut did not run, see {work / 'log'}")
         return self._count()
 
@@ -97,7 +101,8 @@ class Room:
             sys.exit(f"{self.name}: mutants whose tests ended otherwise: {', '.join(sorted(strange))}; see {work}")
         survived = {mutant: _ask(work, "show", mutant) for mutant, fate in said if fate in {"survived", "no tests"}}
         told = {mutant: change for mutant, change in survived.items() if not is_idle(change)}
-        return Count(fates["killed"] + fates["timeout"], told, len(survived) - len(told))
+        killed, hung = fates["killed"] + fates["timeout"], fates["timeout"]
+        return Count(killed, hung, told, idle=len(survived) - len(told))
 
 
 def is_idle(change: str) -> bool:
