@@ -37,8 +37,9 @@ timeout_multiplier = 12.0
 class Count:
     """What became of a room's mutants.
 
-    `hung` are those of the `killed` whose tests came to no end, not even by their own timeout. `survived` are those that no test noticed, also for want of one, with their changes as diffs. `idle` counts
-    those that no test could notice, as they change nothing but the case of SQL; they count neither way.
+    `hung` are those of the `killed` whose tests came to no end, not even by their own timeout. `survived` are those
+    that no test noticed, also for want of one, with their changes as diffs. `idle` counts those that no test could
+    notice, as they change nothing but the case of SQL; they count neither way.
     """
 
     killed: int
