@@ -48,7 +48,8 @@ async def test_what_landed_and_what_was_buried_is_told_with_the_next_commit(life
     assert (batch.identity, batch.flight.base_sequence, batch.flight.items) == (
         Identity("c", 9, 2), 5, ((1, one.record.key), (2, two.record.key)),
     )  # fmt: skip
-    two.committed.tell("stored")
+    for item in (two, three):
+        item.committed.tell("stored")
     logbook.land(batch, 40)
     logbook.bury(three, Reason.TOO_LARGE, "too large by far")
     assert (logbook.aloft, life.count("relay_records_published_total")) == ([], 2)
@@ -67,7 +68,10 @@ async def test_what_landed_and_what_was_buried_is_told_with_the_next_commit(life
             2, (TOPIC,), TOPIC, 1, 41, flight=batch.flight.id,
             answered="stored", answered_at=two.committed.answered_at,
         ),
-        Settlement(3, (TOPIC,), TOPIC, reason=Reason.TOO_LARGE, detail="too large by far"),
+        Settlement(
+            3, (TOPIC,), TOPIC, reason=Reason.TOO_LARGE, detail="too large by far",
+            answered="stored", answered_at=three.committed.answered_at,
+        ),
     ]  # fmt: skip
     assert tape.journals[1:] == [Journal(tuple(told), (batch.flight.id,))] * 2
     (none, nothing), (dones, settled) = on_done
