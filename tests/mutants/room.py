@@ -55,7 +55,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A part of the program, the folder of its tests, and those `without` which it goes.
+    """A part of the program, its tests, and those `without` which it goes.
 
     A test has noticed when it takes longer than `patience`, in seconds. Of every ten mutants of a function `tenths`
     are tried.
@@ -63,9 +63,9 @@ class Room:
 
     name: str
     files: str
-    tests: str
+    tests: tuple[str, ...]
     without: tuple[str, ...] = ()
-    patience: int = 20
+    patience: int = 60
     tenths: int = len(DIGITS)
 
     def run(self, seed: int, children: int) -> Count:
@@ -77,9 +77,9 @@ class Room:
             source = ROOT / name
             shutil.copytree(source, work / name) if source.is_dir() else shutil.copy(source, work / name)
         arguments = [*ARGUMENTS, f"--timeout={self.patience}"]
-        arguments += [f"--deselect={self.tests}/{test}" for test in self.without]
+        arguments += [f"--deselect={test}" for test in self.without]
         with (work / "pyproject.toml").open("a") as configuration:
-            configuration.write(CONFIGURATION.format(files=[self.files], tests=[self.tests], arguments=arguments))
+            configuration.write(CONFIGURATION.format(files=[self.files], tests=[*self.tests], arguments=arguments))
         with (work / "log").open("w") as log:
             command = [_mutmut(), "run", f"--max-children={children}", *self._chosen(seed)]
             run = subprocess.run(command, cwd=work, env=ENVIRONMENT, stdout=log, stderr=subprocess.STDOUT, check=False)
