@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from relay.core.errors import Reason
 from relay.core.model import Event, Route
-from relay.core.routing import Routed, RuleError, Unrouted, compile_route, route, unreachable
+from relay.core.routing import Routed, RuleError, Unrouted, compile_route, default_key_of, route, unreachable
 
 Raw = Mapping[str, object]
 
@@ -189,7 +189,9 @@ def test_a_key_is_filled_from_the_event(template: str | None, key: str) -> None:
 
 
 def test_a_key_is_never_empty() -> None:
-    """Where a template leaves nothing, the key is source and type."""
+    """Where a template leaves nothing, the key is source and type; also that of a record which no rule gives."""
+    assert default_key_of(EVENT) == "contoso/MicrosoftTeams/Contoso Sales"
+    assert default_key_of(BARE) == "contoso/Note"
     assert route(BARE, [rule(key="{subject}")]).targets == (("t", "contoso/Note"),)
     assert route(BARE, [rule()]).targets == (("t", "contoso/Note"),)
 
