@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ from structlog.testing import capture_logs
 
 from relay.core.errors import Cause, Unavailable
 from relay.spool import Appended, Journal, Spool
+from relay.spool.writer import Writer
 from tests.small_disk import crowd, small_disk
 from tests.spool.samples import FLIGHT, MIB, entry, forget, look, published, spool_at, until
 
@@ -143,3 +145,18 @@ async def test_a_ballast_that_is_not_wanted_any_more_goes(path: Path, metrics: M
             assert not spool.squeezed
             assert (ballast_of(path).stat().st_size if size else 0) == size
             assert ballast_of(path).exists() == bool(size)
+
+
+def test_what_no_squeeze_helps_is_refused_and_journals_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When there is no room either way deliveries are told that the disk is full, and what settles is on disk."""
+    writer = Writer(tmp_path / "spool.db", max_size=SIZE, remembered=1000, ballast=0)
+    with closing(writer):
+        writer.commit([entry("1")], [])
+        monkeypatch.setattr(writer, "_commit_if_room", lambda _entries, _journals: None)
+        answers, [journalled] = writer.commit([entry("2"), entry("3")], [Journal((published(1),))])
+        told = {(str(one), one.retry_after, one.cause) for one in answers if isinstance(one, Unavailable)}
+        assert (len(answers), told) == (2, {("the disk is full", 5, Cause.SPOOL_FULL)})
+        assert [done.number for done in journalled.done] == [1]
+        assert (writer.squeezed, writer.store.pending, writer.store.last_number) == (True, 0, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from relay.core.errors import Cause, Unavailable
 from relay.core.model import Placed, Status
 from relay.spool import Appended, Fact, Journal, Spool, Told
 from relay.spool.file import PAGE_SIZE, connect_reader
+from relay.spool.store import Store
 from tests.spool.samples import FLIGHT, MIB, alter, append_all, entry, forget, log_of, look, published, spool_at, until
 
 if TYPE_CHECKING:
@@ -268,3 +270,20 @@ async def test_a_note_goes_to_disk_by_itself(path: Path, metrics: Metrics) -> No
         await until(lambda: look(path, "SELECT answered, answered_at FROM deliveries") == [("stored", 7.5)])
         spool.note(Told("stored", 8.5, 2))
         await append_all(spool, ["2"])
+
+
+async def test_what_is_young_does_not_leave(path: Path, metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From time to time the sweep is asked for what was settled before the retention, and for nothing else."""
+    asked: list[float] = []
+    monkeypatch.setattr("relay.spool.spool.PROBE_INTERVAL", 0.01)
+    monkeypatch.setattr("relay.spool.spool.SWEEP_INTERVAL", 0.0)
+
+    def sweep(_: Store, older_than: float) -> int:
+        asked.append(older_than)
+        return 0
+
+    monkeypatch.setattr(Store, "sweep", sweep)
+    began = time.time()
+    async with spool_at(path, metrics, retention=5000.0):
+        await until(lambda: len(asked) > 1)
+    assert began - 5000.0 <= asked[0] <= asked[1] <= time.time() - 5000.0
