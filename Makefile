@@ -6,19 +6,21 @@ SEED ?= 0
 BIN := .venv/bin
 INSTALLED := .venv/installed
 FUZZ_INSTALLED := .venv/installed-fuzz
+MUTANTS_INSTALLED := .venv/installed-mutants
 # With the environment first on the PATH, so that what starts `relay` starts this one.
 RUN := env PATH="$(CURDIR)/$(BIN):$$PATH"
 
 LOCK := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
-.PHONY: help demo test hostile fuzz faults kafka bench lock clean
+.PHONY: help demo test hostile fuzz mutants faults kafka bench lock clean
 
 help:
 	@echo 'make demo     the relay with an embedded Kafka and signed sample deliveries, until Ctrl-C'
 	@echo 'make test     lint, types, and every test (those on real Kafka need Java 17 and Maven)'
 	@echo 'make hostile  what forgers and broken clients send, with a million mutations of signed requests'
 	@echo 'make fuzz     any bytes at all into the pure core, for SECONDS=60 in total (Python 3.11 to 3.13)'
+	@echo 'make mutants  small changes to signature, routing, lanes and spool that fast tests must notice; SEED=0'
 	@echo 'make faults   a relay on three real brokers, under every fault, for SECONDS=60; SEED=0; TABLE= keeps its table'
 	@echo 'make kafka    a real Kafka broker on localhost:9092 (PORT=...), until Ctrl-C (Java 17 and Maven)'
 	@echo 'make bench    what the relay takes and costs, beside a plain service (Go and wrk too)'
@@ -40,6 +42,9 @@ hostile: $(INSTALLED)
 fuzz: $(FUZZ_INSTALLED)
 	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
+mutants: $(MUTANTS_INSTALLED)
+	@$(BIN)/python -m tests.mutants --seed $(SEED)
+
 faults: $(INSTALLED)
 	$(RUN) $(BIN)/python -m tests.faults --seconds $(SECONDS) --seed $(SEED) $(if $(TABLE),--table $(TABLE)) \
 		$(if $(EVIDENCE),--evidence $(EVIDENCE))
@@ -57,6 +62,8 @@ lock: $(INSTALLED)
 	$(LOCK) --output-file requirements/test.txt --constraint requirements/runtime.txt \
 		--extra demo --extra test --build-deps-for editable pyproject.toml
 	$(LOCK) --output-file requirements/fuzz.txt --constraint requirements/test.txt --extra fuzz pyproject.toml
+	$(LOCK) --output-file requirements/mutants.txt --constraint requirements/test.txt \
+		--extra mutants pyproject.toml
 
 clean:
 	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -73,4 +80,9 @@ $(INSTALLED): pyproject.toml requirements/test.txt
 # The fuzzer is no part of what `make test` installs: it has wheels for few Pythons.
 $(FUZZ_INSTALLED): $(INSTALLED) requirements/fuzz.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
+	@touch $@
+
+# Nor is what changes the program: nobody needs it to run the tests.
+$(MUTANTS_INSTALLED): $(INSTALLED) requirements/mutants.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/mutants.txt
 	@touch $@

@@ -20,6 +20,7 @@ ASKED = {
     "runtime.txt": PROJECT["dependencies"],
     "build.txt": BUILD,
     "fuzz.txt": [*PROJECT["dependencies"], *EXTRAS["fuzz"]],
+    "mutants.txt": [*PROJECT["dependencies"], *EXTRAS["mutants"]],
     "test.txt": [*PROJECT["dependencies"], *EXTRAS["demo"], *EXTRAS["test"], *BUILD],
 }
 
@@ -38,7 +39,7 @@ def test_what_is_asked_for_is_pinned(file: str) -> None:
         assert pinned[canonicalize_name(requirement.name)] in requirement.specifier, requirement
 
 
-@pytest.mark.parametrize("file", ["test.txt", "fuzz.txt"])
+@pytest.mark.parametrize("file", ["test.txt", "fuzz.txt", "mutants.txt"])
 def test_the_tests_run_what_is_shipped(file: str) -> None:
     """A package that is shipped has the same version where it is tested."""
     assert pins("runtime.txt").items() <= pins(file).items()
@@ -52,7 +53,9 @@ def test_a_pinned_list_holds_versions_and_hashes_only(file: str) -> None:
     assert not re.search(r"://|--(?!hash)|file:|(?m:^/)", text)
 
 
-@pytest.mark.parametrize("block", [PROJECT["dependencies"], EXTRAS["demo"], EXTRAS["fuzz"], EXTRAS["test"]])
+@pytest.mark.parametrize(
+    "block", [PROJECT["dependencies"], EXTRAS["demo"], EXTRAS["fuzz"], EXTRAS["mutants"], EXTRAS["test"]]
+)
 def test_every_dependency_has_its_reason_beside_it(block: list[str]) -> None:
     """In pyproject.toml a dependency stands on a line of its own, and says what it is for."""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")

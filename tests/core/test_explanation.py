@@ -105,6 +105,18 @@ def test_rules_after_the_end_of_the_search_are_not_looked_at() -> None:
     assert (second.drop, second.ends) == (True, True)
 
 
+def test_whatever_a_rule_says_of_an_event_its_conditions_and_its_drop_are_told() -> None:
+    """A rule that matched shows its conditions too, and a rule that drops is known as one, also when it does not."""
+    passes, fails = {"match": {"type": "Prov*"}}, {"match": {"type": "Other"}}
+    keep = compile_route("keep", {**passes, "topics": ["t"]})
+    drops = [compile_route("drop", {**match, "drop": True}) for match in (passes, fails)]
+    held = Condition("type", "ProvisioningStarted", Trial("Prov*", held=True))
+    failed = Condition("type", "ProvisioningStarted", Trial("Other", held=False))
+    assert [explain(EVENT, [rule])[0].conditions for rule in (keep, *drops)] == [(held,), (held,), (failed,)]
+    told = [*explain(EVENT, [drops[1], keep, drops[0]]), *explain(EVENT, [keep, keep])]
+    assert [finding.drop for finding in told] == [True, False, True, False, False]
+
+
 @given(predicate=PREDICATES)
 def test_what_is_expected_is_the_predicate_written_again(predicate: object) -> None:
     """What an explanation says was expected compiles to the very same predicate."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from relay.core.model import Event, Route
 from relay.core.routing import Index, Routed, Unrouted, compile_route, route
+from relay.core.routing.index import LONG
 
 Raw = Mapping[str, object]
 
@@ -72,6 +73,7 @@ def event(content: object, kind: str = "A") -> Event:
 @settings(max_examples=500)
 @given(raw=RULES, events=st.lists(EVENTS, min_size=1, max_size=4))
 @example(raw=[({"content.x": {"exact": 1}}, {"topics": ["t"]})], events=[event({"x": True}), event({"x": 1.0})])
+@example(raw=[({"content.x": "*b*"}, {"topics": ["t"]})], events=[event({"x": "aba"})])
 def test_the_index_gives_what_the_linear_search_does(raw: list[tuple[Raw, Raw]], events: list[Event]) -> None:
     """For any rules and events: the same rules matched, topics, keys, drop, or the same fault in the same words."""
     routes = [compile_route(str(n), {"match": match, **given_}) for n, (match, given_) in enumerate(raw)]
@@ -91,6 +93,7 @@ def test_the_index_gives_what_the_linear_search_does(raw: list[tuple[Raw, Raw]],
         ({"content.name": {"any": ["Team #", {"all": ["Crew #", "Crew #"]}, "*#"]}}, 1000),
         ({"content.name": "*#"}, 1),
         ({"type": "A*", "content.name": "*am #*"}, 1),
+        ({"content.name": "*m* #*"}, 1),
         ({"type": "A", "content.name": {"suffix": "#"}}, 1),
         ({"content.name": {"not": "Crew #"}}, 1000),
     ],
@@ -110,9 +113,17 @@ def test_candidates_are_in_the_order_of_the_rules() -> None:
     assert [rule.name for rule in index.candidates(event([], "C"))] == ["0", "2"]
 
 
+@pytest.mark.parametrize(("name", "expected"), [("abx", "02"), ("xab", "12"), ("xabx", "2"), ("x", "")])
+def test_a_text_is_looked_for_where_it_must_stand(name: str, expected: str) -> None:
+    """A rule that asks for a beginning or an end is no candidate for a value that has the text elsewhere."""
+    index = Index(rules({"content.name": "ab*"}, {"content.name": "*ab"}, {"content.name": "*ab*"}))
+    assert "".join(rule.name for rule in index.candidates(event({"name": name}))) == expected
+
+
 def test_in_a_long_text_no_pieces_are_looked_for() -> None:
     """A rule that asks for a piece is a candidate for every long text, whose pieces would be too many."""
     routes = rules({"content.name": "*needle*"}, {"content.name": "*other*"}, {"content.name": "x"})
     long = event({"name": "x" * 100_000 + "needle" + "x"})
     assert [route.name for route in Index(routes).candidates(long)] == ["0", "1"]
+    assert not Index(routes).candidates(event({"name": "x" * LONG}))
     assert outcome(long, Index(routes).candidates(long)) == outcome(long, routes)

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from relay.core.errors import Reason
 from relay.core.model import Event, Route
-from relay.core.routing import Routed, RuleError, Unrouted, compile_route, route, unreachable
+from relay.core.routing import Routed, RuleError, Unrouted, compile_route, default_key_of, route, unreachable
 
 Raw = Mapping[str, object]
 
 CONTENT = {
     "name": "Contoso Sales",
     "type": "MicrosoftTeams",
-    "owner": {"mail": "a@contoso.com", "guest": False},
+    "owner": {"mail": "a@contoso.com", "guest": False, "active": True},
     "size": 1,
     "ratio": 1.0,
     "label": None,
@@ -66,6 +66,7 @@ def matches(match: Raw, event: Event = EVENT) -> bool:
         ("type", "*art*art*", False),
         ("type", "*ing*art*", True),
         ("type", "*art*ing*", False),
+        ("type", "*t*a*", True),
         ("type", "*", True),
         ("type", "**", True),
         ("type", "ProvisioningStarted*", True),
@@ -130,6 +131,7 @@ def test_all_paths_of_a_match_must_hold() -> None:
     assert matches({})
     assert matches({}, BARE)
     assert not matches({"subject": "*"}, BARE)
+    assert matches({"subject": {"exists": False}}, BARE)
 
 
 @given(st.text("ab*", max_size=8), st.text("ab", max_size=10))
@@ -171,6 +173,7 @@ def test_equality_is_that_of_json(value: object, operand: object) -> None:
         ("fixed", "fixed"),
         ("{content.name}", "Contoso Sales"),
         ("{content.size}-{content.ratio}-{content.owner.guest}", "1-1.0-false"),
+        ("{content.owner.active}", "true"),
         ("{content.nothing}/{content.name}", "/Contoso Sales"),
         ("{content.nothing}{content.tags}{content.label}{content.owner}{content.empty}", "contoso/ProvisioningStarted"),
         ("x-{content.nothing}", "contoso/ProvisioningStarted"),
@@ -186,7 +189,9 @@ def test_a_key_is_filled_from_the_event(template: str | None, key: str) -> None:
 
 
 def test_a_key_is_never_empty() -> None:
-    """Where a template leaves nothing, the key is source and type."""
+    """Where a template leaves nothing, the key is source and type; also that of a record which no rule gives."""
+    assert default_key_of(EVENT) == "contoso/MicrosoftTeams/Contoso Sales"
+    assert default_key_of(BARE) == "contoso/Note"
     assert route(BARE, [rule(key="{subject}")]).targets == (("t", "contoso/Note"),)
     assert route(BARE, [rule()]).targets == (("t", "contoso/Note"),)
 
@@ -254,7 +259,7 @@ def test_what_no_rule_matches_is_unroutable() -> None:
     """Without a rule that matches the outcome has that reason."""
     with pytest.raises(Unrouted) as caught:
         route(EVENT, [rule(match={"type": "Other"})])
-    assert caught.value.reason is Reason.UNROUTABLE
+    assert (caught.value.reason, caught.value.detail) == (Reason.UNROUTABLE, "no rule matches")
 
 
 @pytest.mark.parametrize(
@@ -279,6 +284,7 @@ def test_what_no_rule_matches_is_unroutable() -> None:
         ({"topics": ["a/{type}"]}, ("topics", 0), None),
         ({"topics": ["a\n"]}, ("topics", 0), None),
         ({"topics": ["a.{type"]}, ("topics", 0), "'a.{type' opens a placeholder and does not close it"),
+        ({"topics": ["a.{type}x}"]}, ("topics", 0), "'a.{type}x}' closes a placeholder that is not open"),
         ({"topics": ["a.type}"]}, ("topics", 0), "'a.type}' closes a placeholder that is not open"),
         ({"topics": ["a.{tpye}"]}, ("topics", 0), "unknown path 'tpye': did you mean 'type'?"),
         ({"topics": ["a.{}"]}, ("topics", 0), None),
@@ -287,11 +293,23 @@ def test_what_no_rule_matches_is_unroutable() -> None:
         ({"topics": ["t"], "key": 1}, ("key",), "must be a text"),
         ({"topics": ["t"], "key": None}, ("key",), "must be a text"),
         ({"topics": ["t"], "key": "\ud800"}, ("key",), "has half of a surrogate pair, which UTF-8 cannot hold"),
-        ({"topics": ["t"], "key": "{content}"}, ("key",), None),
-        ({"topics": ["t"], "key": "{id}"}, ("key",), None),
+        (
+            {"topics": ["t"], "key": "{content}"},
+            ("key",),
+            "'content' names no member of the content: write content.<name>",
+        ),
+        (
+            {"topics": ["t"], "key": "{id}"},
+            ("key",),
+            "unknown path 'id': one of type, source, subject, content.<name>",
+        ),
         ({"topics": ["t"], "continue": "yes"}, ("continue",), "must be true or false"),
         ({"topics": ["t"], "drop": 1}, ("drop",), "must be true or false"),
-        ({"topics": ["t"], "match": None}, ("match",), None),
+        (
+            {"topics": ["t"], "match": None},
+            ("match",),
+            "must be a mapping of paths to predicates; {} matches everything",
+        ),
         ({"topics": ["t"], "match": ["type"]}, ("match",), None),
         ({"topics": ["t"], "match": {1: "a"}}, ("match",), None),
         (
@@ -303,10 +321,23 @@ def test_what_no_rule_matches_is_unroutable() -> None:
         ({"topics": ["t"], "match": {"content.": "a"}}, ("match", "content."), None),
         ({"topics": ["t"], "match": {"content.a..b": "a"}}, ("match", "content.a..b"), None),
         ({"topics": ["t"], "match": {"type.x": "a"}}, ("match", "type.x"), None),
-        ({"topics": ["t"], "match": {"type": ["a"]}}, ("match", "type"), None),
+        (
+            {"topics": ["t"], "match": {"type": ["a"]}},
+            ("match", "type"),
+            "must be a text (a glob) or a mapping of predicates, as in {in: [...]} or {exact: 1}",
+        ),
         ({"topics": ["t"], "match": {"type": 1}}, ("match", "type"), None),
-        ({"topics": ["t"], "match": {"type": {}}}, ("match", "type"), None),
-        ({"topics": ["t"], "match": {"type": "a?"}}, ("match", "type"), None),
+        (
+            {"topics": ["t"], "match": {"type": {}}},
+            ("match", "type"),
+            "names no predicate: one of exact, prefix, suffix, glob, in, exists, any, all, not",
+        ),
+        (
+            {"topics": ["t"], "match": {"type": "a?"}},
+            ("match", "type"),
+            "a glob knows only '*'; for '?' and '[' themselves use exact, prefix or suffix",
+        ),
+        ({"topics": ["t"], "match": {"type": {"glob": 1}}}, ("match", "type", "glob"), "must be a text"),
         ({"topics": ["t"], "match": {"type": {"glob": "[ab]"}}}, ("match", "type", "glob"), None),
         (
             {"topics": ["t"], "match": {"type": {"perfix": "a"}}},
@@ -316,9 +347,17 @@ def test_what_no_rule_matches_is_unroutable() -> None:
         ({"topics": ["t"], "match": {"type": {"prefix": 1}}}, ("match", "type", "prefix"), "must be a text"),
         ({"topics": ["t"], "match": {"type": {"suffix": None}}}, ("match", "type", "suffix"), "must be a text"),
         ({"topics": ["t"], "match": {"type": {"in": "a"}}}, ("match", "type", "in"), None),
-        ({"topics": ["t"], "match": {"type": {"in": []}}}, ("match", "type", "in"), None),
+        (
+            {"topics": ["t"], "match": {"type": {"in": []}}},
+            ("match", "type", "in"),
+            "must be a list with at least one entry",
+        ),
         ({"topics": ["t"], "match": {"type": {"in": ["a", {}]}}}, ("match", "type", "in", 1), None),
-        ({"topics": ["t"], "match": {"type": {"exact": [1]}}}, ("match", "type", "exact"), None),
+        (
+            {"topics": ["t"], "match": {"type": {"exact": [1]}}},
+            ("match", "type", "exact"),
+            "must be a text, a number, true, false or null",
+        ),
         ({"topics": ["t"], "match": {"type": {"exact": float("nan")}}}, ("match", "type", "exact"), None),
         ({"topics": ["t"], "match": {"type": {"exists": "no"}}}, ("match", "type", "exists"), "must be true or false"),
         ({"topics": ["t"], "match": {"type": {"any": [{"not": 1}]}}}, ("match", "type", "any", 0, "not"), None),
@@ -333,7 +372,7 @@ def test_a_rule_that_cannot_work_is_refused_at_its_place(
         compile_route("rule", raw)
     fault = caught.value
     assert (fault.path, fault.others) == (path, ())
-    assert fault.what == what if what is not None else fault.what
+    assert fault.what == (what or fault.what) == str(fault)
 
 
 def test_all_faults_of_a_rule_are_told_at_once() -> None:
@@ -347,6 +386,7 @@ def test_all_faults_of_a_rule_are_told_at_once() -> None:
     }
     with pytest.raises(RuleError) as caught:
         compile_route("rule", raw)
+    assert all(fault.others == () for fault in caught.value.others)
     assert [fault.path for fault in (caught.value, *caught.value.others)] == [
         ("nmae",),
         ("match", "tpye"),
@@ -356,6 +396,14 @@ def test_all_faults_of_a_rule_are_told_at_once() -> None:
         ("key",),
         ("continue",),
     ]
+
+
+def test_the_literals_of_a_topic_may_fill_a_name() -> None:
+    """Literals as long as a name may be are taken, and one character more is not."""
+    parts = "a" * 125, "b" * 124
+    assert [topic.literal for topic in rule(topics=["{type}".join(parts)]).topics] == [None]
+    with pytest.raises(RuleError):
+        rule(topics=["{type}".join((*parts, "c"))])
 
 
 def test_a_template_knows_its_text_and_whether_it_is_literal() -> None:

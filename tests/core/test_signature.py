@@ -100,6 +100,15 @@ def test_no_other_digest_is_accepted(digest: bytes) -> None:
     assert refusal([base64.b64encode(digest).decode()]) in {Refusal.BAD_SIGNATURE, Refusal.MALFORMED_SIGNATURE}
 
 
+def test_the_shape_is_refused_before_the_body_is_read() -> None:
+    """What cannot be a signature is refused without a body, for the same reason; what may be one is not."""
+    signature.check_shape([signature.sign(OTHER_SECRET, BODY)])
+    for signatures in ([], [SIGNED, SIGNED], [SIGNED[:-1]]):
+        with pytest.raises(Rejected) as caught:
+            signature.check_shape(signatures)
+        assert caught.value.refusal is refusal(signatures)
+
+
 def test_every_key_of_the_ring_is_accepted_and_named() -> None:
     """While keys rotate each of them verifies, wherever it stands, and the delivery names the one that did."""
     assert authenticate([signature.sign(SECRET, BODY)], source=ROTATING).key_id == "new"
@@ -173,6 +182,21 @@ def test_the_content_is_what_its_sender_signs(body: bytes, message: bytes) -> No
 def test_content_that_is_not_there_exactly_once_is_refused(body: bytes) -> None:
     """None, two (however they are spelt), or one that no message can be made of: refused before any comparison."""
     assert refusal([SIGNED], body, CONTENT_SOURCE) is Refusal.AMBIGUOUS_CONTENT
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b"{}", "0 members named content"),
+        (b'{"content":1,"content":1}', "2 members named content"),
+        (b'["content"]', "no object with a readable content"),
+    ],
+)
+def test_what_is_ambiguous_is_told(body: bytes, detail: str) -> None:
+    """The log says what is wrong with the content, and nothing of what the sender wrote."""
+    with pytest.raises(Rejected) as caught:
+        signature.message_of(Signs.CONTENT, body)
+    assert caught.value.detail == detail
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

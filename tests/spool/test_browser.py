@@ -11,8 +11,8 @@ import pytest
 from msgspec.structs import replace as altered
 
 from relay.core.errors import Reason, Unavailable
-from relay.core.model import Status
-from relay.spool import Aloft, Browser, Journal, Settled, Wanted
+from relay.core.model import Status, Withdrawal
+from relay.spool import Aloft, Browser, Discard, Journal, Settled, Wanted
 from relay.spool import browser as browsing
 from relay.spool.view import View
 from tests.spool.samples import FLIGHT, NOW, alter, append, entry, log_of, look, opened, published, refused, settle
@@ -243,3 +243,15 @@ def test_a_listed_value_compares(store: Store, path: Path) -> None:
         append(store, entry("1"))
         (after,) = browser.list(Wanted())
     assert after == replace(before, repeats=1, repeated_at=NOW)
+
+
+def test_what_was_given_up_is_listed_as_that(store: Store, path: Path) -> None:
+    """A dropped one that was a dead letter says how it left the dead ones."""
+    append(store, entry("1", status=Status.DEAD), entry("2", status=Status.DROPPED))
+    store.commit((), [Journal(discards=(Discard(1, "noise"),))], NOW)
+    with Browser(path) as browser:
+        listed = browser.list(Wanted(), oldest_first=True)
+    assert [(one.status, one.withdrawn) for one in listed] == [
+        (Status.DROPPED, Withdrawal.DISCARDED),
+        (Status.DROPPED, None),
+    ]

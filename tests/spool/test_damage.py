@@ -113,6 +113,9 @@ async def test_damage_that_is_found_when_it_is_read(path: Path, metrics: Metrics
     events = [line["event"] for line in lines]
     assert events == ["spool.opened", "spool.failed", "spool.damaged", "spool.salvaged", "spool.opened"]
     assert str(lines[3]["aside"]).startswith(f"{path}.damaged-")
+    assert lines[2] == {"event": "spool.damaged", "log_level": "error", "path": str(path)}
+    salvaged = {"log_level": "error", "path": str(path), "kept": len(found) + 100, "damaged": ["bodies"]}
+    assert lines[3].items() >= salvaged.items()
 
 
 async def test_damage_that_is_found_at_start(path: Path, metrics: Metrics) -> None:

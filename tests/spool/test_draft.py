@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from relay.core.errors import Cause, Reason, Unavailable
 from relay.core.model import Status
 from relay.spool import Appended
+from relay.spool.draft import RECORD_OVERHEAD, ROW_OVERHEAD, Draft
+from relay.spool.values import Usage
 from tests.spool.samples import MIB, NOW, alter, append, dump, entry, look, opened, published, refused, settle
 
 if TYPE_CHECKING:
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from relay.spool.store import Store
 
 SMALL = 2 * MIB
+TWO = 2 * (300 + len("1") + len("ProvisioningStarted") + ROW_OVERHEAD)  # bytes of two deliveries of 300 bytes
 
 
 def fill(store: Store, template: Entry, cause: Cause) -> int:
@@ -210,3 +214,61 @@ def test_a_delivery_that_dies_later_counts_against_the_quota(path: Path) -> None
         assert 10 * 1000 < counted < 10 * 2000
     with opened(path, max_size=SMALL) as store:
         assert store.usage.dead == counted
+
+
+def drafted(store: Store, usage: Usage) -> Draft:
+    """Begin a draft on a store whose usage is said."""
+    recent = store.memory.recent
+    assert recent is not None
+    return Draft(store.connection, recent, store.last_number + 1, usage)
+
+
+def test_a_draft_adds_up_what_it_takes(path: Path) -> None:
+    """Its bytes, those kept for settling what is pending, and those of the dead; a repeat adds nothing."""
+    pending = replace(entry("12", body=bytes(100)), type=None, topics=("a", "bb"))
+    dead, dropped = entry("345", body=bytes(7), status=Status.DEAD), entry("6", body=b"", status=Status.DROPPED)
+    sizes = [100 + 2 + ROW_OVERHEAD, 7 + 3 + 19 + ROW_OVERHEAD, 1 + 19 + ROW_OVERHEAD]
+    owed = 2 * (1 + RECORD_OVERHEAD) + 2 * (2 + RECORD_OVERHEAD)
+    with opened(path) as store:
+        draft = drafted(store, Usage(0, MIB, 0, 0, MIB))
+        answers = [draft.append(one, NOW) for one in (pending, dead, dropped, pending, dead)]
+        assert answers == [
+            Appended(1, Status.PENDING, None, None),
+            Appended(2, Status.DEAD, Reason.UNROUTABLE, "no rule matches"),
+            Appended(3, Status.DROPPED, None, "noise"),
+            Appended(1, Status.PENDING, None, None, duplicate=True),
+            Appended(2, Status.DEAD, Reason.UNROUTABLE, "no rule matches", duplicate=True),
+        ]
+        assert (draft.size, draft.owed, draft.dead) == (sum(sizes) + owed, owed, sizes[1])
+        assert (draft.pending, draft.buried, len(draft.ids)) == (1, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("usage", "status", "refusal"),
+    [
+        (Usage(1000, 1000 + TWO + 30, 30, 0, MIB), Status.PENDING, None),
+        (Usage(1000, 1000 + TWO + 29, 30, 0, MIB), Status.PENDING, ("the spool is full", 5, Cause.SPOOL_FULL)),
+        (Usage(0, MIB, 0, 50, 50 + TWO), Status.DEAD, None),
+        (Usage(0, MIB, 0, 51, 50 + TWO), Status.DEAD, ("the dead letters fill their quota", 60, Cause.DEAD_QUOTA)),
+        (Usage(0, MIB, 0, 51, 50 + TWO), Status.PENDING, None),
+    ],
+)
+def test_what_no_longer_fits_says_why(
+    path: Path, usage: Usage, status: Status, refusal: tuple[str, int, Cause] | None
+) -> None:
+    """To the byte: a delivery fits beside the reserve and what was taken before, and a dead one into the quota."""
+    with opened(path) as store:
+        draft = drafted(store, usage)
+        first, second = (draft.append(entry(id_, body=bytes(300), status=status), NOW) for id_ in "12")
+        assert isinstance(first, Appended)
+        told = (str(second), second.retry_after, second.cause) if isinstance(second, Unavailable) else None
+        assert told == refusal
+
+
+def test_a_conflict_says_with_which_delivery(path: Path) -> None:
+    """The dead letter names the number of the one that has its id."""
+    with opened(path) as store:
+        append(store, entry("0"), entry("1"))
+        [answer] = append(store, entry("1", fingerprint=bytes(16)))
+    detail = "delivery 2 has the same id with another type or content"
+    assert answer == Appended(3, Status.DEAD, Reason.ID_CONFLICT, detail)

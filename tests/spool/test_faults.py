@@ -52,7 +52,14 @@ async def test_a_commit_that_fails_is_told_to_all_of_it(path: Path, metrics: Met
             )
             assert spool.fault == "the spool could not be written: forbidden"
         assert [type(answer) for answer in answers] == [Unavailable] * 3
-        assert [line["event"] for line in lines] == ["spool.failed"]
+        assert lines == [
+            {
+                "event": "spool.failed",
+                "log_level": "error",
+                "path": str(path),
+                "error": "the spool could not be written: forbidden",
+            }
+        ]
         assert (told, spool.last_number, spool.pending) == ([], 1, 1)
         assert [answer.number for answer in await append_all(spool, ["3", "2"])] == [2, 3]
         assert spool.fault is None

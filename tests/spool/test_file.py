@@ -14,7 +14,7 @@ import apsw
 import pytest
 
 from relay.core.errors import Unavailable
-from relay.spool.file import SCHEMA_VERSION, Lock, connect_writer
+from relay.spool.file import SCHEMA_VERSION, Lock, connect_writer, in_use
 from relay.spool.reader import Reader
 from tests.spool.samples import alter, append, entry, look, opened
 
@@ -52,6 +52,15 @@ def test_a_killed_process_holds_no_lock(path: Path) -> None:
         with pytest.raises(Unavailable, match="in use by another relay"):
             Lock(path)
         first.send_signal(signal.SIGKILL)
+    Lock(path).close()
+
+
+def test_it_can_be_asked_whether_a_spool_is_in_use(path: Path) -> None:
+    """It is while its lock is held, and asking neither makes a file nor takes the lock."""
+    assert (in_use(path), path.parent.exists()) == (False, False)
+    with closing(Lock(path)):
+        assert (in_use(path), in_use(path)) == (True, True)
+    assert not in_use(path)
     Lock(path).close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ from structlog.testing import capture_logs
 
 from relay.core.errors import Cause, Unavailable
 from relay.spool import Appended, Journal, Spool
+from relay.spool.writer import Writer
 from tests.small_disk import crowd, small_disk
 from tests.spool.samples import FLIGHT, MIB, entry, forget, look, published, spool_at, until
 
@@ -71,11 +73,13 @@ async def test_what_is_pending_drains_while_others_fill_the_disk(path: Path, met
             assert refused, "the disk is full"
             assert {one.cause for one in refused if isinstance(one, Unavailable)} == {Cause.SPOOL_FULL}
             assert (spool.squeezed, ballast_of(path).exists()) == (True, False)
-            assert [line["event"] for line in lines].count("spool.squeezed") == 1
+            assert [line for line in lines if line["event"] == "spool.squeezed"] == [
+                {"event": "spool.squeezed", "log_level": "error", "path": str(path), "freed": BALLAST}
+            ]
             await drain(spool, range(1, spool.last_number + 1))
             hog.unlink()
             await until(lambda: not spool.squeezed)
-        assert [line["event"] for line in lines][-1] == "spool.eased"
+        assert lines[-1] == {"event": "spool.eased", "log_level": "info", "path": str(path)}
         assert (spool.pending, spool.usage.max_size) == (0, 64 * MIB)
         assert ballast_of(path).stat().st_blocks * 512 == BALLAST
         stored = spool.last_number
@@ -141,3 +145,18 @@ async def test_a_ballast_that_is_not_wanted_any_more_goes(path: Path, metrics: M
             assert not spool.squeezed
             assert (ballast_of(path).stat().st_size if size else 0) == size
             assert ballast_of(path).exists() == bool(size)
+
+
+def test_what_no_squeeze_helps_is_refused_and_journals_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When there is no room either way deliveries are told that the disk is full, and what settles is on disk."""
+    writer = Writer(tmp_path / "spool.db", max_size=SIZE, remembered=1000, ballast=0)
+    with closing(writer):
+        writer.commit([entry("1")], [])
+        monkeypatch.setattr(writer, "_commit_if_room", lambda _entries, _journals: None)
+        answers, [journalled] = writer.commit([entry("2"), entry("3")], [Journal((published(1),))])
+        told = {(str(one), one.retry_after, one.cause) for one in answers if isinstance(one, Unavailable)}
+        assert (len(answers), told) == (2, {("the disk is full", 5, Cause.SPOOL_FULL)})
+        assert [done.number for done in journalled.done] == [1]
+        assert (writer.squeezed, writer.store.pending, writer.store.last_number) == (True, 0, 1)

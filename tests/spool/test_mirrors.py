@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from relay.core.model import Mirror, Replay, Status
-from relay.spool import Appended, Entry, Journal, Verdict
+from relay.spool import Appended, Dead, Entry, Journal, Verdict
 from relay.spool.reader import Reader
 from tests.spool.samples import NOW, append, dump, entry, look, opened
 
@@ -39,6 +39,8 @@ def test_a_dead_letter_is_mirrored_once(path: Path) -> None:
     with opened(path) as store:
         append(store, entry("1", status=Status.DEAD), entry("2"), entry("3", status=Status.DEAD))
         assert (unmirrored(path), unmirrored(path, 1)) == ([1, 3], [3])
+        with closing(Reader(path)) as reader:
+            assert reader.unmirrored(2) == [Dead(3, entry("3").delivery, "unroutable", "no rule matches")]
         dead = store.usage.dead
         assert append(store, mirror(1), mirror(1)) == [
             Appended(4, Status.PENDING, None, None), Appended(1, Status.DEAD, None, None, duplicate=True)

@@ -17,7 +17,7 @@ from relay.spool.reader import PAGE_BYTES, PAGE_ROWS, Reader
 from tests.spool.samples import FLIGHT, MIB, NOW, append, entry, look, opened, published, refused, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from relay.spool.store import Store
@@ -89,6 +89,18 @@ def test_of_what_was_swept_there_is_no_fact(store: Store, reader: Reader) -> Non
     assert reader.fact(1) is reader.fact(2) is None
 
 
+def test_the_oldest_pending_one_has_an_age(store: Store, reader: Reader) -> None:
+    """It is when the first of those that are pending came in; None when none is."""
+    append(store, entry("dead", status=Status.DEAD))
+    assert reader.pending_since() is None
+    for number, received_at in enumerate((7.5, 3.5), 1):
+        one = entry(str(number))
+        append(store, replace(one, delivery=replace(one.delivery, received_at=received_at)))
+    assert reader.pending_since() == 7.5
+    settle(store, published(2))
+    assert reader.pending_since() == 3.5
+
+
 def test_flights_come_back_as_they_were_journalled(store: Store, reader: Reader) -> None:
     """Every field of a flight survives, and they stand in the order in which they were journalled."""
     flights = [FLIGHT, replace(FLIGHT, topic="b", base_sequence=(1 << 31) - 1, items=((9, bytes(range(256))),))]
@@ -100,8 +112,16 @@ def test_flights_come_back_as_they_were_journalled(store: Store, reader: Reader)
 def test_a_reader_that_cannot_read_says_so(reader: Reader) -> None:
     """Every question to a file that is gone gets `Unavailable`."""
     reader.close()
-    for ask in (lambda: reader.page(0, 1), lambda: reader.load([1]), lambda: reader.fact(1), reader.flights):
-        with pytest.raises(Unavailable, match="the spool could not be read"):
+    asks: list[Callable[[], object]] = [
+        lambda: reader.page(0, 1),
+        lambda: reader.load([1]),
+        lambda: reader.fact(1),
+        lambda: reader.unmirrored(0),
+        reader.flights,
+        reader.pending_since,
+    ]
+    for ask in asks:
+        with pytest.raises(Unavailable, match=r"^the spool could not be read: (?!None)."):
             ask()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 
 from relay.core.model import Replay, Status
 from relay.spool import Appended, Discard, Entry, Journal, Verdict
+from relay.spool.identity import copy_digest_of
 from relay.spool.reader import Reader
 from tests.spool.samples import NOW, alter, append, dump, entry, look, opened, published, refused, settle, spool_at
 
@@ -51,6 +53,7 @@ def test_a_replay_takes_the_place_of_its_dead_letter(path: Path) -> None:
     with opened(path) as store:
         append(store, entry("1", status=Status.DEAD), entry("2"))
         assert append(store, replay(1)) == [Appended(3, Status.PENDING, None, None)]
+        assert look(path, "SELECT digest FROM ids WHERE number = 3") == [(copy_digest_of("contoso", 3),)]
         assert (store.pending, store.last_number, store.usage.dead) == (2, 3, 0)
         assert look(path, STATES) == [
             (1, "dropped", None, "replayed"), (2, "pending", None, None), (3, "pending", 1, None)
@@ -59,6 +62,15 @@ def test_a_replay_takes_the_place_of_its_dead_letter(path: Path) -> None:
         assert settle(store, published(3)) == [(3, Status.PUBLISHED, None)]
     with opened(path) as store:  # what is counted at start is what was counted on the way
         assert (store.pending, store.last_number, store.usage.dead) == (1, 3, 0)
+
+
+def test_a_replay_is_read_with_its_topic(path: Path) -> None:
+    """Whoever publishes it knows of which delivery it is, and where alone it goes."""
+    with opened(path) as store:
+        append(store, entry("1", status=Status.DEAD), entry("2", status=Status.DEAD))
+        append(store, replay(1, topic="b"), replay(2, "2"))
+        with closing(Reader(path)) as reader:
+            assert [stored.copy for stored in reader.page(0, 9)] == [Replay(1, "b"), Replay(2, None)]
 
 
 def test_a_second_replay_is_not_taken(path: Path) -> None:
@@ -152,6 +164,15 @@ def test_a_dead_letter_is_given_up(path: Path) -> None:
         (replayed,) = append(store, replay(1))  # somebody thinks better of it
         assert replayed.number == 4
     with opened(path) as store:
+        assert store.usage.dead == 0
+
+
+def test_several_dead_letters_are_given_up_in_one_commit(path: Path) -> None:
+    """What each journal of a commit gives up makes room."""
+    with opened(path) as store:
+        append(store, entry("1", status=Status.DEAD), entry("2", status=Status.DEAD))
+        journals = [Journal(discards=(Discard(number, "noise"),)) for number in (1, 2)]
+        assert [one.discarded for one in store.commit((), journals, NOW)[1]] == [(1,), (2,)]
         assert store.usage.dead == 0
 
 

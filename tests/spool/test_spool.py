@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from relay.core.errors import Cause, Unavailable
 from relay.core.model import Placed, Status
 from relay.spool import Appended, Fact, Journal, Spool, Told
 from relay.spool.file import PAGE_SIZE, connect_reader
+from relay.spool.store import Store
 from tests.spool.samples import FLIGHT, MIB, alter, append_all, entry, forget, log_of, look, published, spool_at, until
 
 if TYPE_CHECKING:
@@ -170,6 +172,11 @@ async def test_old_ones_leave_and_the_horizon_is_read(
             await spool.write(Journal((published(1),)))
             await until(lambda: any(line["event"] == "spool.swept" for line in lines))
             since = spool.horizon_since
+            used = spool.usage.used
+    opened, swept = [line for line in lines if line["event"] in {"spool.opened", "spool.swept"}]
+    assert opened.pop("bytes") <= used
+    assert opened == {"event": "spool.opened", "log_level": "info", "path": str(path), "pending": 0}
+    assert swept == {"event": "spool.swept", "log_level": "info", "deliveries": 1, "bytes": used}
     assert look(path, "SELECT number FROM deliveries") == [(2,)]
     assert look(path, "SELECT accepted_at FROM ids WHERE number = 1") == [(since,)]
     async with spool_at(path, metrics) as spool:
@@ -237,7 +244,9 @@ async def test_a_fault_of_one_hand_over_keeps_nobody_from_an_answer(path: Path, 
                 spool.append(entry("a"), fail), spool.append(entry("b"), lambda one: handed_on.append(one.number))
             )
         assert (first.number, second.number, handed_on, spool.pending) == (1, 2, [2], 2)
-        assert [line["event"] for line in told] == ["delivery.stranded"]
+        assert told == [
+            {"event": "delivery.stranded", "log_level": "error", "delivery": first.number, "exc_info": True}
+        ]
 
 
 async def test_a_commit_after_a_failed_one_opens_the_file_anew_first(path: Path, metrics: Metrics) -> None:
@@ -269,3 +278,20 @@ async def test_what_senders_were_told_is_on_disk_when_it_closes(path: Path, metr
         await append_all(spool, ["1"])
         spool.note(Told("stored", 12.5, 1))
     assert look(path, "SELECT answered, answered_at FROM deliveries") == [("stored", 12.5)]
+
+
+async def test_what_is_young_does_not_leave(path: Path, metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From time to time the sweep is asked for what was settled before the retention, and for nothing else."""
+    asked: list[float] = []
+    monkeypatch.setattr("relay.spool.spool.PROBE_INTERVAL", 0.01)
+    monkeypatch.setattr("relay.spool.spool.SWEEP_INTERVAL", 0.0)
+
+    def sweep(_: Store, older_than: float) -> int:
+        asked.append(older_than)
+        return 0
+
+    monkeypatch.setattr(Store, "sweep", sweep)
+    began = time.time()
+    async with spool_at(path, metrics, retention=5000.0):
+        await until(lambda: len(asked) > 1)
+    assert began - 5000.0 <= asked[0] <= asked[1] <= time.time() - 5000.0

@@ -125,6 +125,7 @@ def test_what_is_settled_speaks_before_the_rules(path: Path, settlement: Settle,
         settle(store, settlement(1, "a", BOTH))
         _, [journalled] = store.commit((), [Journal(verdicts=(Verdict(1, Status.DROPPED, None, "noise"),))], NOW)
         assert [(done.number, done.status, done.reason) for done in journalled.done] == [end]
+    assert look(path, "SELECT detail FROM deliveries") == [(settlement(1, "a", BOTH).detail,)]
 
 
 def test_flights_are_kept_until_they_land(path: Path) -> None:
