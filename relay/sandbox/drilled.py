@@ -101,6 +101,7 @@ def load(orders: Orders) -> Config:
         admin=config.Admin(port=orders.admin_port),
         kafka=kafka,
         routes=tuple(_prefixed(route, orders.prefix) for route in own.routes),
+        dead_letters=replace(own.dead_letters, topic=own.dead_letters.topic and orders.prefix + own.dead_letters.topic),
         stop=config.Stop(STOP),
         spool=replace(own.spool, path=Path(orders.spool), max_size=orders.max_size),
     )

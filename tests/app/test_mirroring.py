@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     import pytest
 
-    import pytest
-
     from relay.kafka import Cluster
     from relay.spool import Flight
 
