@@ -214,6 +214,20 @@ def test_what_is_not_there_is_told(tmp_path: Path) -> None:
     assert typed(running, "discard", "--until", "1h", "--because", "x", "--yes") == ("", "no delivery is like that\n")
 
 
+def test_replays_are_not_replayed_with_what_they_repeat(tmp_path: Path) -> None:
+    """The same command once more finds what it has done, and an id means the delivery itself, not its copies."""
+    running = stopped(tmp_path)
+    with closing(apsw.Connection(str(tmp_path / "spool.db"))) as connection:
+        connection.execute("UPDATE deliveries SET status = 'published' WHERE number IN (4, 5)")
+        typed(running, "replay", "--status", "published", "--topic", "t", "--yes")
+        connection.execute("UPDATE deliveries SET status = 'published' WHERE number IN (6, 7)")
+    out, _ = typed(running, "replay", "--status", "published", "--topic", "t", "--yes", code=1)
+    assert out.startswith("left as they are: 2 deliveries\n  4: it was replayed already, as delivery 6")
+    assert "replayed   as delivery 7" in typed(running, "show", "e5")[0]
+    assert "5 as 8" in typed(running, "replay", "e5", "--topic", "t", "--again", "--yes")[0]
+    assert "7 as 9" in typed(running, "replay", "7", "--topic", "t", "--yes")[0]
+
+
 def test_many_are_changed_in_pieces(tmp_path: Path) -> None:
     """More than are asked for at once, in order, with so many lines for people and all of them for programs."""
     running = stopped(tmp_path)
