@@ -199,6 +199,17 @@ def test_a_replay_that_is_taken_back_leaves_its_dead_letter(path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_second_replay_that_is_taken_back_leaves_the_first(path: Path) -> None:
+    """The dead letter is none any more: what took its place stands, and the totals say so."""
+    with opened(path) as store:
+        append(store, entry("1", status=Status.DEAD))
+        append(store, replay(1))
+        before = dump(path)
+        append(store, replay(1, again=True))
+        store.take_back(2, 0)
+    assert dump(path) == before
+
+
 def test_a_replay_may_die_and_be_replayed(path: Path) -> None:
     """A replay is a delivery as any other: it may be dead by the rules of another day, and be replayed itself."""
     with opened(path) as store:
