@@ -141,8 +141,8 @@ async def test_a_mirror_is_there_once(audited: Audited, *, doubled: bool) -> Non
     audited.write(X, Replay(1))
     if doubled:
         audited.write(X, mirror)
-    rows = [row(1, reason="unroutable"), row(2, place, copy=True)]
-    told = await audited.found(rows, Remembered([ID, copy_digest_of("contoso", 2)]))
+    rows = [row(1, reason="unroutable"), row(2, place, copy=True), row(3, reason="unroutable")]
+    told = await audited.found(rows, Remembered([ID, copy_digest_of("contoso", 2), ID]))
     assert told == ([("doubled", "dlq", "x")] if doubled else [])
 
 
