@@ -13,6 +13,7 @@ from click.core import ParameterSource
 
 from relay.cli.exits import NO, fail, leave
 from relay.cli.options import config_option, json_option, load_config
+from relay.cli.text import safe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,11 +124,11 @@ def _tell(plan: Plan, report: Report, *, as_json: bool) -> None:
         if word == "doubled" and not report.judges_doubles:
             continue
         for one in found[:SHOWN]:
-            click.echo(f"{word.upper()}: {one}")
+            click.echo(f"{word.upper()}: {safe(one)}")
         if len(found) > SHOWN:
             click.echo(f"{word.upper()}: and {len(found) - SHOWN:,} more")
     for fault in report.audit:
-        click.echo(f"AUDIT: {fault}")
+        click.echo(f"AUDIT: {safe(fault)}")
     if not report.drained:
         click.echo("NOT drained: what is acknowledged waits on disk still")
     if report.figures["doubled"] and not report.judges_doubles:

@@ -173,15 +173,19 @@ def test_one_that_answers_nonsense_is_told_of(tmp_path: Path) -> None:
         stranger.settimeout(30)
         mend(running, admin={"port": stranger.getsockname()[1]})
 
-        def babble() -> None:
+        def babble(answer: bytes) -> None:
             connection, _ = stranger.accept()
             with connection:
                 connection.recv(65_536)
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+                connection.sendall(answer)
 
-        threading.Thread(target=babble, daemon=True).start()
-        _, said = typed(running, "replay", "1", code=1)
-        assert "is no relay" in said
+        for answer, complaint in (
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "is no relay"),
+            (b"HTTP/1.1 404 Gone\r\nContent-Length: 4\r\n\r\n\x1b[2J", r"the relay says: \x1b[2J"),
+        ):
+            threading.Thread(target=babble, args=(answer,), daemon=True).start()
+            _, said = typed(running, "replay", "1", code=1)
+            assert complaint in said
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,10 @@ from random import Random
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from click.testing import CliRunner
 from confluent_kafka.admin import AdminClient
 
+from relay.cli.drilling import drill
 from relay.kafka import Written
 from relay.sandbox import drill as sandbox
 from relay.sandbox import ordeal
@@ -164,6 +166,17 @@ def test_the_drill_has_everything_of_its_own(tmp_path: Path) -> None:
     (route,) = config.routes
     assert [topic.source for topic in route.topics] == ["drill.users.{type}"]
     assert (config.kafka.topics.create, config.kafka.topics.partitions, config.ack.after) == (True, 7, "stored")
+
+
+def test_what_strangers_wrote_is_told_safely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An id in Kafka may hold what a terminal obeys; it is shown, and not obeyed."""
+    told = ("unknown: \x1b[2J in t at 0/1",)
+    report = Report((), (), dict.fromkeys(("sent", "acknowledged", "forgeries", "refused", "unanswered"), 0),
+                    {"doubled": 0}, {"forged": told}, told, drained=True, judges_doubles=True)  # fmt: skip
+    monkeypatch.setattr(sandbox, "run", lambda *_: report)
+    done = CliRunner().invoke(drill, ["-c", str(configured(tmp_path, "127.0.0.1:1"))])
+    assert "\x1b" not in done.output
+    assert done.output.count(r"unknown: \x1b[2J in t at 0/1") == 2
 
 
 class Well:
