@@ -49,7 +49,7 @@ class Forwarder:
         self._max_waiting = config.listen.max_waiting
         self._spool = spool
         self._metrics = metrics
-        self._backlog = Backlog(spool, pipeline)
+        self._backlog = Backlog(spool, pipeline, config.dead_letters.topic)
         self._window = Window(WINDOW_BYTES)
         self.tally = Tally()
         self._neighbours = Neighbours(
