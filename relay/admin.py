@@ -193,7 +193,8 @@ class Admin:
     def _stranger(self, request: web.BaseRequest) -> web.Response | None:
         """Refuse who has no token; and a browser, in which a stranger's page would ask in its user's name."""
         token, given = self._listen.token, request.headers.get("Authorization", "")
-        if token is None and (request.host.rpartition(":")[0] or request.host) not in LOOPBACK:
+        host, own = request.host.rpartition(":")[0] or request.host, self._listen.host
+        if token is None and host not in {*LOOPBACK, own, f"[{own}]"}:
             return _text(403, "without admin.token_file this is for this machine alone: ask for 127.0.0.1")
         if token is not None and not hmac.compare_digest(
             given.encode(errors="replace"), f"Bearer {token.reveal()}".encode()

@@ -283,6 +283,19 @@ async def test_a_browser_changes_nothing(running: Running) -> None:
         assert (await posted(running, REPLAY, body, Host=host))[0] == 200
 
 
+async def test_who_asks_the_address_that_is_configured_is_answered() -> None:
+    """Loopback has more addresses than one."""
+    made = Made()
+    metrics = Metrics(sources=(), types=(), dropping=(), topics=(), version="1")
+    admin = Admin(Loopback(host="127.0.0.2"), Rows(), metrics, made)
+    await admin.start()
+    async with aiohttp.ClientSession(f"http://127.0.0.2:{admin.port}") as client:
+        running = Running(admin, Rows(), client, metrics, made)
+        assert (await posted(running, REPLAY, '{"deliveries": [1]}'))[0] == 200
+        assert (await posted(running, REPLAY, '{"deliveries": [1]}', Host="127.0.0.3"))[0] == 403
+    await admin.stop()
+
+
 async def test_changes_want_the_token() -> None:
     """With a token configured nobody changes anything without it, on loopback neither; health stays open."""
     made, rows = Made(), Rows()

@@ -90,9 +90,11 @@ class Relay:
         """
         try:
             async with self.spool, asyncio.TaskGroup() as tasks:
-                aside = [tasks.create_task(each.run()) for each in (self._topics, self._mirroring) if each]
+                aside = [tasks.create_task(self._topics.run())]
                 try:
                     await self.forwarder.start(tasks)
+                    if self._mirroring:  # not before: its mirrors open lanes, which may have flights to take over first
+                        aside.append(tasks.create_task(self._mirroring.run()))
                     await _bind("admin", self._config.admin, self.admin.start())
                     await _bind("listen", self._config.listen, self.listener.start())
                     self._announce()

@@ -31,13 +31,12 @@ class Books:
         first, last = self.before.now, self.after.now
         if first.accepted != self.before.last_number:
             yield f"{first.accepted} were accepted by the totals, the last number given is {self.before.last_number}"
+        dropped = last.dropped - first.dropped
         settled = first.published + first.dropped
         settled_later = last.published + last.dropped
-        withdrawn = max(0, last.dropped - first.dropped)  # at most
         bounds = (
             ("pending", first.pending - (last.settled - first.settled), first.pending),
-            # Some may die and others be withdrawn, which then are dropped, while the rows go by in between.
-            ("dead", first.dead - withdrawn, max(first.dead, last.dead) + withdrawn),
+            ("dead", first.dead - dropped, last.dead + dropped),  # of those dropped some may have been withdrawn
             ("published and dropped", settled - last.gone, settled_later - first.gone),
         )
         for (name, least, most), found in zip(bounds, self._found(), strict=True):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from relay.core.cloudevents import Seen
     from relay.core.model import Route, Source
     from relay.kafka import Place, Written
-    from relay.spool import Census, Discrepancy, Row, Tally
+    from relay.spool import Census, Discrepancy, Row, Totals
 
 REPLAYED = "relay-replay"  # the header of a record that is meant to stand there again
 
@@ -67,9 +67,12 @@ class Readback:
 
     def remember(self, census: Census) -> None:
         """Take in the ids that the spool remembers. Raises `Unavailable`."""
+        unread = False
         for page in census.digests():
+            unread = unread or any(not any(digest) for digest in page)  # what was damaged is filled with zeros
             self._reconciliation.remember(page)
-        self._reconciliation.sort(_horizon(census.tally()))
+        tally = census.tally()
+        self._reconciliation.sort(_horizon(tally.now, forgotten=tally.ids_forgotten or unread))
 
     def differences(self) -> Iterator[tuple[str, Discrepancy]]:
         """Give every id that is missing, doubled or unknown, with the word for it."""
@@ -107,15 +110,21 @@ class Readback:
         claims = [(source.name, id_) for source in sources for id_ in _ids(source, seen)]
         # What cannot be told apart by a signed id is told apart by its content.
         signed = all(source.signs is Signs.BODY for source in sources)
-        event = hashlib.sha256(seen.id.encode() if signed else seen.data).digest()[:16]
+        event = seen.id.encode() if signed else seen.data
+        mirror = seen.dead_delivery is not None
+        if mirror:  # several dead letters may have one id, and each has a mirror
+            event = f"{seen.source} {seen.dead_delivery}".encode()
         replayed = any(name == REPLAYED for name, _ in record.headers)
-        return Found(*place, id=seen.id, replayed=replayed, event=event, claims=claims)
+        digest = hashlib.sha256(event).digest()[:16]
+        return Found(*place, id=seen.id, replayed=replayed, event=digest, claims=claims, mirror=mirror)
 
 
-def _horizon(tally: Tally) -> float:
-    """Give the time after which each record that was sent belongs to a delivery that the spool knows still."""
-    totals = tally.now
-    return max(totals.made_at, (totals.swept_until or 0.0) if tally.ids_forgotten else 0.0)
+def _horizon(totals: Totals, *, forgotten: bool) -> float:
+    """Give the time after which each record that was sent belongs to a delivery that the spool knows still.
+
+    Ids may be forgotten, by age or for damage; the rows of those that were swept tell no longer what was sent.
+    """
+    return max(totals.made_at, (totals.swept_until or 0.0) if forgotten else 0.0)
 
 
 def _ids(source: Source, seen: Seen) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 from msgspec.structs import replace
 
-from relay.changes.asked import Discarding, mark_of
+from relay.changes.asked import Change, Discarding, mark_of
 from relay.changes.plan import plans
 from relay.core.errors import Unavailable
 from relay.core.model import Withdrawal
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from relay.changes.asked import Asked, Change
+    from relay.changes.asked import Asked
     from relay.changes.plan import Plan
     from relay.core.model import Delivery, Processed
     from relay.core.pipeline import Pipeline
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from relay.spool import Appended, Spool
 
 log = structlog.get_logger()
+
+STOPPING = "the relay is stopping"
 
 
 class Changes:
@@ -48,18 +50,31 @@ class Changes:
         self._spool = spool
         self._take_in = take_in
         self._metrics = metrics
+        self._turn = asyncio.Lock()
         self.closed = False
 
     async def make(self, asked: Asked) -> Sequence[Change]:
         """Do what is asked for, in the order in which the deliveries are named, and say what was done.
 
+        Changes take turns, and each is made a bounded piece at a time: what it holds in memory is so much and no more.
         A replay is a new entry at the end of all. A discarded dead letter counts as dropped from then on, and keeps
         its reason.
         """
         if self.closed:
-            raise Unavailable("the relay is stopping")
+            raise Unavailable(STOPPING)
         self._check_spool(asked)
-        looked_at = await asyncio.to_thread(lambda: plans(asked, self._path, self._pipeline))
+        left, changes = tuple(dict.fromkeys(asked.deliveries)), list[Change]()
+        async with self._turn:  # or the plans of all who ask would be held together, and each be of before the others
+            while left:
+                piece = replace(asked, deliveries=left)
+                looked_at = await asyncio.to_thread(plans, piece, self._path, self._pipeline)
+                if self.closed:  # meanwhile, and the spool with it
+                    return [*changes, *(Change(number, refused=STOPPING) for number in left)]
+                changes += await self._do(asked, looked_at)
+                left = left[len(looked_at) :]
+        return changes
+
+    async def _do(self, asked: Asked, looked_at: Sequence[Plan]) -> Sequence[Change]:
         if asked.dry_run:
             return [plan.change for plan in looked_at]
         if isinstance(asked, Discarding):
@@ -98,7 +113,7 @@ class Changes:
 
         def on_disk(appended: Appended) -> None:
             self._metrics.replayed(source)
-            if change.reason:
+            if appended.withdrew:
                 self._metrics.withdrawn(source, Withdrawal.REPLAYED)
             log.info(
                 "delivery.replayed",

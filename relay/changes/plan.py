@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from relay.core.pipeline import Pipeline
     from relay.spool import Kept
 
+PIECE = 8 << 20  # bytes of plans that are held at a time
 GONE = "it is not kept: it was never accepted, or has left the spool"
 
 
@@ -37,6 +38,13 @@ class Plan:
     entry: Entry | None = None
     processed: Processed | None = None
 
+    @property
+    def size(self) -> int:
+        """The bytes that it holds: the body, and the values of its records."""
+        if self.entry is None or self.processed is None:
+            return 0
+        return len(self.entry.delivery.body) + sum(len(record.value) for record in self.processed.records)
+
     @classmethod
     def replay(cls, number: int, asked: Replaying, browser: Browser, pipeline: Pipeline) -> Plan:
         """Look at a delivery that is to be replayed, by the rules of `pipeline`. Raises `Unavailable`."""
@@ -44,7 +52,8 @@ class Plan:
         if kept is None:
             return cls(Change(number, refused=GONE))
         listed = kept.listed
-        reason = listed.reason if listed.status is Status.DEAD else None
+        dead = listed.status is Status.DEAD
+        reason = listed.reason if dead else None
         refused = _hindrance(kept, asked)
         processed = None if refused else _by_rules(kept, asked.topic, pipeline)
         if isinstance(processed, str):
@@ -52,7 +61,9 @@ class Plan:
         if processed is None:
             return cls(Change(number, reason, refused=refused), listed.source)
         topics = tuple(record.topic for record in processed.records)
-        entry = _entry(kept.delivery, processed, Replay(number, asked.topic), again=asked.again)
+        if asked.dry_run:
+            return cls(Change(number, reason, topics), listed.source)
+        entry = replace(_entry(kept.delivery, processed, Replay(number, asked.topic)), again=asked.again, of_dead=dead)
         return cls(Change(number, reason, topics), listed.source, entry, processed)
 
     @classmethod
@@ -69,15 +80,22 @@ class Plan:
 
 
 def plans(asked: Asked, spool: Path, pipeline: Pipeline) -> list[Plan]:
-    """Look at all deliveries that are asked for, each once, in the order in which they are named; changes nothing.
+    """Look at deliveries that are asked for, each once, in the order in which they are named; changes nothing.
 
-    Raises `Unavailable`.
+    It ends early when the plans hold about `PIECE` bytes: then the rest is to be asked for again. Raises `Unavailable`.
     """
-    numbers = dict.fromkeys(asked.deliveries)
+    found: list[Plan] = []
+    size = 0
     with Browser(spool) as browser:
-        if isinstance(asked, Discarding):
-            return [Plan.discard(number, browser) for number in numbers]
-        return [Plan.replay(number, asked, browser, pipeline) for number in numbers]
+        for number in dict.fromkeys(asked.deliveries):
+            if isinstance(asked, Discarding):
+                found.append(Plan.discard(number, browser))
+            else:
+                found.append(Plan.replay(number, asked, browser, pipeline))
+            size += found[-1].size
+            if size >= PIECE:
+                break
+    return found
 
 
 def _hindrance(kept: Kept, asked: Replaying) -> str | None:
@@ -118,7 +136,7 @@ def _by_rules(kept: Kept, topic: str | None, pipeline: Pipeline) -> Processed | 
     return replace(processed, records=records) if records else "all that the rules give is in Kafka already"
 
 
-def _entry(delivery: Delivery, processed: Processed, replay: Replay, *, again: bool) -> Entry:
+def _entry(delivery: Delivery, processed: Processed, replay: Replay) -> Entry:
     """Give the entry of a replay, which came in now: its age is not that of what it repeats."""
     return Entry(
         delivery=replace(delivery, received_at=time.time()),
@@ -129,5 +147,4 @@ def _entry(delivery: Delivery, processed: Processed, replay: Replay, *, again: b
         status=Status.PENDING,
         topics=tuple(record.topic for record in processed.records),
         copy=replay,
-        again=again,
     )

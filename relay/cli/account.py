@@ -26,7 +26,9 @@ def status_of(listed: Listed) -> str:
     if listed.withdrawn is Withdrawal.DISCARDED:
         return f"dropped, as it was discarded; it was dead, {listed.reason}: {detail}"
     if listed.status is Status.DROPPED:
-        return f"dropped by the rule {detail}"
+        return (
+            "dropped, as no dead_letters.topic is configured" if listed.mirror_of else f"dropped by the rule {detail}"
+        )
     return "pending: on disk, and on its way to Kafka" if listed.status is Status.PENDING else "published"
 
 

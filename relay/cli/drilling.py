@@ -13,6 +13,7 @@ from click.core import ParameterSource
 
 from relay.cli.exits import NO, fail, leave
 from relay.cli.options import config_option, json_option, load_config
+from relay.cli.text import safe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,7 @@ SHOWN = 20  # complaints of one kind that are printed
 @click.option("--rate", type=click.FloatRange(1, 1000), default=50, show_default=True, help="Deliveries a second.")
 @click.option("--time", "seconds", type=click.FloatRange(1), default=60, show_default=True, help="Seconds of faults.")
 @click.option("--seed", type=int, help="Decides the order of the faults; by default another each time.")
-@click.option("--prefix", help="Of the topics it makes; by default relay-drill. and eight letters.")
+@click.option("--prefix", help="Of its topics, and of no other; by default relay-drill. and eight letters.")
 @click.option("--keep", is_flag=True, help="Do not delete its topics.")
 @click.option("--sandbox", is_flag=True, help="Use an embedded Kafka in place of the configured one.")
 @config_option
@@ -53,6 +54,10 @@ def drill(  # noqa: PLR0913, PLR0917 - click's options
 
     Exit 1 when anything was lost, forged, doubled or reordered. Your relay, spool and topics are not touched.
     """
+    from relay.core.routing import legal_topic
+
+    if prefix is not None and not legal_topic(prefix):
+        raise click.BadParameter("it begins the names of topics: letters, digits, . _ or -", param_hint="--prefix")
     demo = sandbox and click.get_current_context().get_parameter_source("path") is ParameterSource.DEFAULT
     if not demo:
         load_config(path, as_json=as_json)
@@ -119,11 +124,11 @@ def _tell(plan: Plan, report: Report, *, as_json: bool) -> None:
         if word == "doubled" and not report.judges_doubles:
             continue
         for one in found[:SHOWN]:
-            click.echo(f"{word.upper()}: {one}")
+            click.echo(f"{word.upper()}: {safe(one)}")
         if len(found) > SHOWN:
             click.echo(f"{word.upper()}: and {len(found) - SHOWN:,} more")
     for fault in report.audit:
-        click.echo(f"AUDIT: {fault}")
+        click.echo(f"AUDIT: {safe(fault)}")
     if not report.drained:
         click.echo("NOT drained: what is acknowledged waits on disk still")
     if report.figures["doubled"] and not report.judges_doubles:

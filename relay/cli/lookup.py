@@ -57,15 +57,16 @@ def look_up(  # noqa: RET503 - `fail` does not return
 ) -> Kept:
     """Find the delivery that is meant, or say what there is instead and end.
 
-    Digits are a number, and an event's id where no delivery has that number. An id that several
-    deliveries have is answered with all of them. `aside` ends what is said when nothing is found.
+    Digits are a number, and an event's id where no delivery has that number. Copies are not meant by the id of what
+    they repeat. An id that several deliveries have is answered with all. `aside` ends what is said when none is found.
     """
     number = int(named) if named.isdecimal() and named.isascii() and len(named) <= NUMBER_DIGITS else None
     with browsing(config, aside) as browser:
         if number is not None and (kept := browser.find(number)):
             return _of_source(config, kept, source)
         found = list(browser.list(Wanted(event_id=named, source=source), oldest_first=True))
-        if len(found) == 1 and (kept := browser.find(found[0].number)):
+        meant = [listed for listed in found if not listed.is_copy] or found
+        if len(meant) == 1 and (kept := browser.find(meant[0].number)):
             return kept
         if found:
             tell_list(iter(found), as_json=as_json)

@@ -54,7 +54,8 @@ class Selection(NamedTuple):
         )
         with browsing(config) as browser:
             found = browser.list(wanted, oldest_first=True)
-            numbers = [listed.number for listed in found if listed.status is Status.DEAD or not listed.mirror_of]
+            # A copy is no further event: it is meant only where it is dead, or by its name.
+            numbers = [listed.number for listed in found if listed.status is Status.DEAD or not listed.is_copy]
         if source is not None and not numbers:
             source_named(config, source)  # one that is configured no more may still have deliveries
         return numbers

@@ -8,6 +8,7 @@ import click
 
 from relay.cli.exits import NO, fail
 from relay.cli.options import config_option, load_config, source_named
+from relay.cli.text import safe, safe_block
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,10 +43,11 @@ def send(file: BinaryIO, name: str | None, url: str | None, path: Path) -> None:
         fail(f"cannot be signed: {error}", NO)
     except (OSError, ValueError, HTTPException) as error:
         fail(f"cannot post to {url.partition('?')[0]}: {error}", NO)
-    click.echo(answer.text)
+    click.echo(safe_block(answer.text.encode()))
     if answer.status == ACCEPTED and not answer.accepted:
         fields = answer.fields
-        fail(f"kept as a dead letter: {fields.get('reason')}; see: relay explain {fields.get('delivery')}", NO)
+        reason, number = safe(str(fields.get("reason"))), safe(str(fields.get("delivery")))
+        fail(f"kept as a dead letter: {reason}; see: relay explain {number}", NO)
     if not answer.accepted:
         fail(f"not accepted: HTTP {answer.status}", NO)
 

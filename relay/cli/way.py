@@ -17,6 +17,7 @@ from relay.app import at_rest
 from relay.changes import AT_ONCE, DISCARD, REPLAY, Change, Replaying, mark_of, plans
 from relay.cli.exits import NO, UNEXPECTED, fail
 from relay.cli.options import load_config
+from relay.cli.text import safe
 from relay.cli.today import pipeline_of
 from relay.core.errors import Unavailable
 from relay.health import address_of
@@ -93,7 +94,7 @@ class Way:
                 where = f"{address_of(admin.host)} port {admin.port}"
                 fail(f"a relay runs on {self._spool}, and does not answer at {where}: {error!r}", NO)
             if answer.status != http.client.OK:
-                fail(f"the relay says: {body.decode(errors='replace').strip()}", NO)
+                fail(f"the relay says: {safe(body.decode(errors='replace').strip())}", NO)
             try:
                 yield from _changes.decode(body)
             except ValueError:

@@ -44,14 +44,19 @@ class _Seen(msgspec.Struct, gc=False):
     id: str
     source: str
     data: msgspec.Raw = msgspec.Raw(b"")
+    deaddelivery: str | None = None
 
 
 class Seen(NamedTuple):
-    """Which event a record holds: the source as subscribers read it, the id, and the data's bytes."""
+    """Which event a record holds: the source as subscribers read it, the id, and the data's bytes.
+
+    `dead_delivery` is the number of the dead letter that it mirrors, if it is a mirror.
+    """
 
     source: str
     id: str
     data: bytes
+    dead_delivery: str | None = None
 
 
 _write = msgspec.json.Encoder().encode
@@ -107,8 +112,10 @@ def see(value: bytes, headers: Sequence[tuple[str, bytes]]) -> Seen | None:
     attributes = dict(headers)
     try:
         if "ce_id" in attributes:
-            return Seen(attributes["ce_source"].decode(), attributes["ce_id"].decode(), value)
+            dead = attributes.get("ce_deaddelivery")
+            id_, source = attributes["ce_id"].decode(), attributes["ce_source"].decode()
+            return Seen(source, id_, value, None if dead is None else dead.decode())
         seen = _see(value)
     except (KeyError, ValueError, RecursionError):
         return None
-    return Seen(seen.source, seen.id, bytes(seen.data))
+    return Seen(seen.source, seen.id, bytes(seen.data), seen.deaddelivery)

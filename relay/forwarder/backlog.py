@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import structlog
+from msgspec.structs import replace
 
 from relay.core.errors import Undeliverable
-from relay.core.model import Status
+from relay.core.model import Mirror, Status
 from relay.lane import Batch, Committed, Item
 from relay.spool import Verdict
 
@@ -21,18 +22,22 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+UNMIRRORED = "dead_letters"  # what drops a mirror in the place of a rule: no topic is configured there
+
 
 class Backlog:
     """Turns stored deliveries into committed ones, as they were and as today's rules have them.
 
-    Pending deliveries are routed anew; what is settled or in a flight stays as it is. A delivery
-    whose source is no longer configured stays pending, and is counted in `orphans`, until it is.
+    Pending deliveries are routed anew; what is settled or in a flight stays as it is. So are mirrors, into today's
+    topic; where there is none they are dropped. A delivery whose source is no longer configured stays pending, and is
+    counted in `orphans`, until it is.
     """
 
-    def __init__(self, spool: Spool, pipeline: Pipeline) -> None:
-        """Read from `spool`, by the rules of `pipeline`."""
+    def __init__(self, spool: Spool, pipeline: Pipeline, mirrors: str | None) -> None:
+        """Read from `spool`, by the rules of `pipeline`; `mirrors` is the topic of dead letters."""
         self._spool = spool
         self._pipeline = pipeline
+        self._mirrors = mirrors
         self._in_flight: dict[int, set[str]] = {}
         self.orphans: dict[str, int] = {}
         self._last_orphan = 0
@@ -78,9 +83,14 @@ class Backlog:
         delivery = stored.delivery
         if delivery.source not in self._pipeline.sources:
             return None
-        flying = self.in_flight(stored.number)
+        flying, copy = self.in_flight(stored.number), stored.copy
+        if isinstance(copy, Mirror) and not flying:
+            if self._mirrors is None:
+                verdict = Verdict(stored.number, Status.DROPPED, detail=UNMIRRORED)
+                return verdict, _committed(stored, "", None, (UNMIRRORED,), (), ())
+            copy = replace(copy, topic=self._mirrors)
         try:
-            processed = self._pipeline.copy(delivery, stored.copy)
+            processed = self._pipeline.copy(delivery, copy)
         except Undeliverable as fate:
             committed = _committed(stored, fate.event_id, fate.event_type, (), (), ())
             if flying:  # what is in a flight stays as it is, and brings the delivery's end

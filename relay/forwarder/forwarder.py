@@ -49,7 +49,7 @@ class Forwarder:
         self._max_waiting = config.listen.max_waiting
         self._spool = spool
         self._metrics = metrics
-        self._backlog = Backlog(spool, pipeline)
+        self._backlog = Backlog(spool, pipeline, config.dead_letters.topic)
         self._window = Window(WINDOW_BYTES)
         self.tally = Tally()
         self._neighbours = Neighbours(
@@ -182,6 +182,8 @@ class Forwarder:
 
     def _open(self, topic: str, flights: Sequence[Batch] = ()) -> Cursor:
         """Open a lane, behind where the survey stands while older records of its topic may be found."""
+        if topic in self.lanes:
+            raise AssertionError(f"the lane of {topic} is open: two would publish the same twice")
         behind = self._surveyed < self._inherited
         position = self._surveyed if behind else self._window.last
         cursor = self._cursors[topic] = Cursor(

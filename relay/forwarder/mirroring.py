@@ -59,11 +59,10 @@ class Mirroring:
 
     async def _go_through(self) -> None:
         """Mirror all that is not; those of a source that is not configured wait until it is."""
-        after = 0
-        while page := await self._spool.unmirrored(after):
+        after, sources = 0, list(self._pipeline.sources)
+        while page := await self._spool.unmirrored(after, sources):
             after = page[-1].number
-            known = [dead for dead in page if dead.delivery.source in self._pipeline.sources]
-            await asyncio.gather(*map(self._append, known))
+            await asyncio.gather(*map(self._append, page))
 
     async def _append(self, dead: Dead) -> None:
         mirror = Mirror(dead.number, self._topic, dead.reason, dead.detail)

@@ -34,7 +34,6 @@ from relay.spool import Census
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from relay.config import Kafka
     from relay.sandbox.ordeal import Blow
 
 SPOOL_BYTES = 4 << 20
@@ -126,7 +125,7 @@ class Drill:
 
     async def run(self, announce: Callable[[Sequence[str]], None], tell: Callable[[Blow], None]) -> Report:
         """Do what `run` says."""
-        brokers = await _brokers(self._config.kafka)
+        brokers = await self._brokers()
         url = f"http://127.0.0.1:{self._orders.port}{self._config.sources[0].path}"
         volley = Volley(self._config, url, self._plan.rate)
         announce(brokers)
@@ -136,7 +135,7 @@ class Drill:
             verdict, audit = await self._reconcile(volley)
         finally:
             if not self._plan.keep:
-                await self._clean_up()
+                await self._clean_up(volley)
         sent = {
             "sent": len(volley.sent),
             "acknowledged": sum(one.acknowledged for one in volley.sent.values()),
@@ -190,25 +189,33 @@ class Drill:
             ]
         async with History(self._config.kafka) as history:
             partitions = await history.partitions()
-            places = [(topic, number) for topic in self._ours(partitions) for number in partitions[topic]]
+            topics = sorted(self._named(volley) & set(partitions))
+            places = [(topic, number) for topic in topics for number in partitions[topic]]
             firsts, ends = await history.bounds(places)
             async for batch, _ in history.records(firsts, ends):
                 for record in batch:
                     verdict.read(record)
         return verdict, faults
 
-    async def _clean_up(self) -> None:
+    async def _clean_up(self, volley: Volley) -> None:
         async with History(self._config.kafka) as history:
-            if topics := self._ours(await history.partitions()):
-                await history.delete(topics)
+            mirror = self._config.dead_letters.topic
+            made = {*self._named(volley), *([mirror] if mirror else [])} & set(await history.partitions())
+            if made:
+                await history.delete(sorted(made))
 
-    def _ours(self, topics: Mapping[str, object]) -> list[str]:
-        return sorted(topic for topic in topics if topic.startswith(self._plan.prefix))
+    def _named(self, volley: Volley) -> set[str]:
+        """Give the topics into which the relay publishes for this drill; before it none had their beginning."""
+        literal = (template.literal for route in self._config.routes for template in route.topics)
+        return {*volley.topics, *(topic for topic in literal if topic)}
 
-
-async def _brokers(config: Kafka) -> list[str]:
-    async with History(config) as history:
-        return sorted(f"{host}:{port}" for host, port in await history.brokers())
+    async def _brokers(self) -> list[str]:
+        """Give the addresses of a cluster in which no topic is named as the drill's will be. Raises `Failure`."""
+        prefix = self._plan.prefix
+        async with History(self._config.kafka) as history:
+            if taken := sorted(topic for topic in await history.partitions() if topic.startswith(prefix)):
+                raise Failure(f"the topic {taken[0]} begins with {prefix} already: give the drill another --prefix")
+            return sorted(f"{host}:{port}" for host, port in await history.brokers())
 
 
 @contextmanager

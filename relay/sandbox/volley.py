@@ -79,6 +79,11 @@ class Volley:
             for number in range(WORKSPACES):
                 tasks.create_task(self._workspace(session, f"drill-{number}"))
 
+    @property
+    def topics(self) -> set[str]:
+        """The topics of what was sent."""
+        return {due.topic for sent in self.sent.values() for due in sent.due}
+
     def stop(self) -> None:
         """Begin nothing more."""
         self._over.set()

@@ -33,7 +33,7 @@ class Tally(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One delivery as it stands in the spool, with where its records are in Kafka."""
+    """One delivery as it stands in the spool, with where its records are in Kafka; a `copy` repeats another."""
 
     number: int
     source: str
@@ -41,6 +41,7 @@ class Row(NamedTuple):
     status: Status
     reason: Reason | None
     places: tuple[Placed, ...]
+    copy: bool = False
 
 
 class Census:
@@ -95,7 +96,7 @@ def _tally(connection: apsw.Connection) -> Tally:
 
 def _page(connection: apsw.Connection, after: int, until: int) -> list[Row]:
     query = (
-        "SELECT number, source, event_id, status, reason FROM deliveries "
+        "SELECT number, source, event_id, status, reason, coalesce(replay_of, mirror_of) IS NOT NULL FROM deliveries "
         "WHERE number > ? AND number <= ? ORDER BY number LIMIT ?"
     )
     page = rows(connection, query, (after, until, PAGE))
@@ -108,6 +109,6 @@ def _page(connection: apsw.Connection, after: int, until: int) -> list[Row]:
     for number, *place in rows(connection, query, (page[0][0], page[-1][0])):
         places.setdefault(number, []).append(Placed(*place))
     return [
-        Row(number, source, event_id, Status(status), reason, tuple(places.get(number, ())))
-        for number, source, event_id, status, reason in page
+        Row(number, source, event_id, Status(status), reason, tuple(places.get(number, ())), bool(copy))
+        for number, source, event_id, status, reason, copy in page
     ]

@@ -105,16 +105,17 @@ class Draft:
 
     def _copy(self, entry: Entry, copy: Copy, now: float) -> Appended | Unavailable:
         """Take a copy, which repeats on purpose, once."""
-        number = self._next_number + len(self.ids)
+        number, withdrew = self._next_number + len(self.ids), False
         if isinstance(copy, Mirror):
             if refusal := self._mirrors.refusal(copy) or self._refusal(entry):
                 return refusal
             self._mirrors.take(number, copy)
         else:
-            if refusal := self._replays.refusal(copy, again=entry.again) or self._refusal(entry):
+            refused = self._replays.refusal(copy, again=entry.again, of_dead=entry.of_dead)
+            if refusal := refused or self._refusal(entry):
                 return refusal
-            self._replays.take(number, copy)
-        return self._take(entry, copy_digest_of(entry.delivery.source, number), now)
+            withdrew = self._replays.take(number, copy)
+        return replace(self._take(entry, copy_digest_of(entry.delivery.source, number), now), withdrew=withdrew)
 
     def _duplicate(self, number: int) -> Appended:
         if number >= self._next_number:

@@ -53,6 +53,11 @@ class Listed:
     mirror_of: int | None = None
     mirrored: int | None = None
 
+    @property
+    def is_copy(self) -> bool:
+        """Tell whether it repeats another delivery, on purpose."""
+        return bool(self.replay_of or self.mirror_of)
+
 
 @dataclass(frozen=True, slots=True)
 class Settled:

@@ -38,6 +38,11 @@ DISCARD = (
     "UPDATE deliveries SET status = 'dropped', withdrawn = 'discarded', settled_at = ?, because = ? "  # noqa: S608 - constant
     f"WHERE number = ? AND status = 'dead' RETURNING number, {SIZE}"
 )
+# A mirror that is dropped is none: its dead letter is mirrored when there is a topic for that again.
+UNTIE = (
+    "UPDATE deliveries SET mirrored = NULL WHERE mirrored = ?1 "
+    "AND number = (SELECT mirror_of FROM deliveries WHERE number = ?1)"
+)
 ANSWER = "UPDATE deliveries SET answered = ?, answered_at = ? WHERE number = ? AND answered IS NULL"
 RECORDS = 'SELECT topic, partition, "offset", reason, detail FROM records WHERE number = ? ORDER BY topic'
 
@@ -71,6 +76,8 @@ class Ledger:
         discarded = self._discard(journal.discards, now) if journal.discards else ()
         flights = tuple(self._record_flight(flight) for flight in journal.flights)
         ends = [*self._ends(journal.settlements), *(self._weigh(verdict) for verdict in journal.verdicts)]
+        if dropped := [(verdict.number,) for verdict in journal.verdicts if verdict.status is Status.DROPPED]:
+            self._connection.executemany(UNTIE, dropped)
         return Journalled(flights, self._finish(ends, now), discarded)
 
     def _record_flight(self, flight: Flight) -> Flight:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import apsw
@@ -15,7 +16,7 @@ from relay.spool.file import PENDING, REASON, UNMIRRORED, connect_reader, rows
 from relay.spool.values import Dead, Fact, Flight, Stored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from relay.core.errors import Unavailable
@@ -29,7 +30,7 @@ DELIVERY = f"{FIELDS} FROM deliveries JOIN bodies USING (number)"
 STORED = f"{FIELDS}, replay_of, mirror_of, target, because FROM deliveries JOIN bodies USING (number)"
 TO_MIRROR = (
     f"SELECT {FIELDS}, reason, detail FROM deliveries JOIN bodies USING (number) "  # noqa: S608 - constant
-    f"WHERE {UNMIRRORED} AND number > ? ORDER BY number LIMIT ?"
+    f"WHERE {UNMIRRORED} AND number > ? AND source IN (SELECT value FROM json_each(?)) ORDER BY number LIMIT ?"
 )
 FLIGHT = "id, topic, partition, cluster, producer_id, producer_epoch, base_sequence, sent_at, items"
 
@@ -90,10 +91,10 @@ class Reader:
             return Fact(number, event_id, Status(status), Reason(reason) if reason else None, records)
         return None
 
-    def unmirrored(self, after: int) -> list[Dead]:
-        """Read dead letters numbered above `after` that are not mirrored, in order, a bounded piece."""
+    def unmirrored(self, after: int, sources: Sequence[str]) -> list[Dead]:
+        """Read dead letters of these sources above number `after` that are not mirrored, in order, a bounded piece."""
         try:
-            found = rows(self._connection, TO_MIRROR, (after, MIRROR_ROWS))
+            found = rows(self._connection, TO_MIRROR, (after, json.dumps(sources), MIRROR_ROWS))
         except FAULTS as error:
             raise _unreadable(error) from error
         return [Dead(row[0], Delivery(*row[1:7]), row[7], row[8] or "") for row in found]

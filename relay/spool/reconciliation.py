@@ -21,7 +21,8 @@ SCHEMA = """
 CREATE TABLE expected (topic TEXT, partition INTEGER, "offset" INTEGER, number INTEGER, id TEXT);
 CREATE TABLE known (digest BLOB, remembered INTEGER, kept INTEGER);
 CREATE TABLE found (
-  topic TEXT, partition INTEGER, "offset" INTEGER, sent_at REAL, id TEXT, ours INTEGER, replayed INTEGER, event BLOB
+  topic TEXT, partition INTEGER, "offset" INTEGER, sent_at REAL, id TEXT, ours INTEGER, replayed INTEGER, event BLOB,
+  mirror INTEGER
 );
 CREATE TABLE claims (found INTEGER, digest BLOB);
 CREATE TABLE bounds (topic TEXT, partition INTEGER, first INTEGER, compacted INTEGER, PRIMARY KEY (topic, partition));
@@ -52,19 +53,20 @@ WHERE b.compacted OR coalesce(e."offset" < b.first, b.first > 0)
 """
 UNKNOWN = """
 SELECT f.topic, f.partition, f."offset", f.id, NULL FROM found AS f
-WHERE f.ours AND f.sent_at > ? AND NOT EXISTS (
+WHERE f.ours AND NOT f.mirror AND f.sent_at > ? AND NOT EXISTS (
   SELECT 1 FROM claims AS c JOIN known AS k ON k.digest = c.digest WHERE c.found = f.rowid)
 ORDER BY f.topic, f.partition, f."offset"
 """
 UNJUDGED = "SELECT count(*) FROM found WHERE ours AND sent_at <= ?"
-# An id that was accepted more than once, as its horizon had passed, may be there as often.
+# An id that was accepted more than once, as its horizon had passed, may be there as often; a dead letter's mirror is
+# there once. Copies are none of those that were accepted: a replay is told by its header, a mirror by its dead letter.
 DOUBLED = """
 SELECT topic, min(partition), group_concat(partition || '/' || "offset", ', ' ORDER BY partition, "offset"), id, NULL
 FROM found WHERE ours AND NOT replayed AND sent_at > ? GROUP BY topic, event
-HAVING count(*) > 1 AND count(*) > (
+HAVING count(*) > 1 AND count(*) > iif(mirror, 1, (
   SELECT max(1, coalesce(max(times), 1)) FROM (
     SELECT max(sum(k.remembered), sum(k.kept)) AS times FROM claims AS c JOIN known AS k ON k.digest = c.digest
-    WHERE c.found = found.rowid GROUP BY c.digest))
+    WHERE c.found = found.rowid GROUP BY c.digest)))
 ORDER BY topic, id
 """
 
@@ -73,7 +75,7 @@ class Found(NamedTuple):
     """A record as it was read: its place, when it was sent, and the event it claims to be.
 
     `source` is the URI and `claims` the (source's name, id) pairs under which the spool may know it; without any it is
-    somebody else's. `event` is what two copies of it share.
+    somebody else's. `event` is what two copies of it share. A `mirror` is of a dead letter.
     """
 
     topic: str
@@ -84,6 +86,7 @@ class Found(NamedTuple):
     replayed: bool
     event: bytes
     claims: Sequence[tuple[str, str]]
+    mirror: bool = False
 
 
 class Discrepancy(NamedTuple):
@@ -117,7 +120,7 @@ class Reconciliation:
         with self._connection:
             for row in page:
                 digest = digest_of(row.source, row.event_id)
-                kept = row.reason != Reason.ID_CONFLICT
+                kept = row.reason != Reason.ID_CONFLICT and not row.copy
                 self._connection.execute("INSERT INTO known VALUES (?, 0, ?)", (digest, kept))
                 self._connection.executemany(
                     "INSERT INTO expected VALUES (?, ?, ?, ?, ?)",
@@ -130,11 +133,11 @@ class Reconciliation:
             for one in batch:
                 self._found += 1
                 self._connection.execute(
-                    'INSERT INTO found (rowid, topic, partition, "offset", sent_at, id, ours, replayed, event) '
-                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    'INSERT INTO found (rowid, topic, partition, "offset", sent_at, id, ours, replayed, event, mirror) '
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
                         self._found, one.topic, one.partition, one.offset, one.sent_at, one.id, bool(one.claims),
-                        one.replayed, one.event,
+                        one.replayed, one.event, one.mirror,
                     ),
                 )  # fmt: skip
                 self._connection.executemany(

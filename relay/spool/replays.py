@@ -44,24 +44,27 @@ class Replays:
         """The dead letters that are dropped as replayed."""
         return [replay.of for _, replay, dead in self._taken.values() if dead]
 
-    def refusal(self, replay: Replay, *, again: bool) -> Appended | Unavailable | None:
+    def refusal(self, replay: Replay, *, again: bool, of_dead: bool) -> Appended | Unavailable | None:
         """Say why a replay is not taken: what it would repeat is a replay already, or cannot be replayed; else None."""
         if taken := self._taken.get(replay.of):
             return Appended(taken[0], Status.PENDING, None, None, duplicate=True)
         status, withdrawn = self._state(replay.of)
         if status in {None, Status.PENDING}:
             return Unavailable(f"delivery {replay.of} is {status or 'not kept'}, and cannot be replayed")
-        if again or status is Status.DEAD:
+        if status is Status.DEAD or (again and not of_dead):
             return None
         for number, earlier in rows(self._connection, EARLIER, (replay.of,)):
             return Appended(number, Status(earlier), None, None, duplicate=True)
         if withdrawn == Withdrawal.REPLAYED:  # and the replay has left
             return Appended(replay.of, Status.DROPPED, None, None, duplicate=True)
-        return None
+        # Its plan leaves out what is in Kafka already, which goes along with a dead letter only.
+        return Unavailable(f"delivery {replay.of} is no dead letter any more") if of_dead else None
 
-    def take(self, number: int, replay: Replay) -> None:
-        """Take a replay under its number."""
-        self._taken[replay.of] = number, replay, self._state(replay.of)[0] is Status.DEAD
+    def take(self, number: int, replay: Replay) -> bool:
+        """Take a replay under its number; True when it withdraws a dead letter."""
+        dead = self._state(replay.of)[0] is Status.DEAD
+        self._taken[replay.of] = number, replay, dead
+        return dead
 
     def write(self, now: float) -> None:
         """Mark the rows, which have been written, and drop the dead letters. Raises `apsw.Error`."""

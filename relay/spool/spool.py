@@ -17,7 +17,7 @@ from relay.spool.group import Group
 from relay.spool.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
     from typing import Self
 
@@ -137,9 +137,9 @@ class Spool:
         """Read what became of a delivery; None when its row was swept."""
         return await self._read(lambda reader: reader.fact(number))
 
-    async def unmirrored(self, after: int) -> list[Dead]:
-        """Read dead letters numbered above `after` that have no mirror, in order, a bounded piece at a time."""
-        return await self._read(lambda reader: reader.unmirrored(after))
+    async def unmirrored(self, after: int, sources: Sequence[str]) -> list[Dead]:
+        """Read dead letters of these sources above number `after` that have no mirror, in order, a bounded piece."""
+        return await self._read(lambda reader: reader.unmirrored(after, sources))
 
     async def flights(self) -> list[Flight]:
         """Read all flights, in the order in which they were journalled."""

@@ -9,10 +9,12 @@ from relay.spool import totals
 if TYPE_CHECKING:
     import apsw
 
-# A dead letter is dropped as replayed together with its replay, and so comes back when that goes.
+# A dead letter is dropped as replayed together with its replay, and so comes back when that goes; unless an earlier
+# replay of it stands, which was the one that took its place.
 REVIVE = (
     "UPDATE deliveries SET status = 'dead', withdrawn = NULL WHERE withdrawn = 'replayed' "
-    "AND number IN (SELECT replay_of FROM deliveries WHERE number > ?)"
+    "AND number IN (SELECT replay_of FROM deliveries WHERE number > ?1) "
+    "AND number NOT IN (SELECT replay_of FROM deliveries WHERE replay_of IS NOT NULL AND number <= ?1)"
 )
 
 

@@ -7,6 +7,8 @@ import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
+from relay.core.errors import Unavailable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -25,12 +27,15 @@ class Thread:
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
         self.jobs = 0
+        self._closed = False
 
     def do(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Let `work` be done behind all that was given before; gives its result, or raises what it raised.
 
-        `jobs` counts what is not done yet, as the event loop has heard.
+        `jobs` counts what is not done yet, as the event loop has heard. Raises `Unavailable` once closed.
         """
+        if self._closed:
+            raise Unavailable("the spool is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self.jobs += 1
@@ -57,6 +62,7 @@ class Thread:
 
     def close(self) -> None:
         """End the thread when it has done what it was given; waits for that."""
+        self._closed = True
         self._jobs.put(None)
         self._thread.join()
 

@@ -21,8 +21,8 @@ class Entry(msgspec.Struct, frozen=True):
     those of `core.model.Processed`. `topics` are those of its records: room to settle them is kept.
 
     A `copy` repeats on purpose: it is exempt from the search for duplicates. The dead letter that a replay
-    repeats is dropped, as replayed, in the same commit; one of a published delivery is taken once, or `again`. A
-    mirror is taken once.
+    repeats is dropped, as replayed, in the same commit; one of a published delivery is taken once, or `again`. One
+    that was planned for a dead letter (`of_dead`) is not taken when that is none any more. A mirror is taken once.
     """
 
     delivery: Delivery
@@ -36,6 +36,7 @@ class Entry(msgspec.Struct, frozen=True):
     topics: tuple[str, ...] = ()
     copy: Copy | None = None
     again: bool = False
+    of_dead: bool = False
 
 
 class Appended(msgspec.Struct, frozen=True):
@@ -43,7 +44,8 @@ class Appended(msgspec.Struct, frozen=True):
 
     `duplicate` is True when nothing was written because `number` already holds the same event.
     Otherwise the delivery stands on disk under `number` with `status`, which is `DEAD` for reason
-    `id_conflict` although the entry said otherwise when another event holds its id.
+    `id_conflict` although the entry said otherwise when another event holds its id. A replay that
+    `withdrew` its dead letter made that a dropped one.
     """
 
     number: int
@@ -51,6 +53,7 @@ class Appended(msgspec.Struct, frozen=True):
     reason: Reason | None
     detail: str | None
     duplicate: bool = False
+    withdrew: bool = False
 
 
 @dataclass(frozen=True, slots=True)

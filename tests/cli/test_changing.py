@@ -173,15 +173,19 @@ def test_one_that_answers_nonsense_is_told_of(tmp_path: Path) -> None:
         stranger.settimeout(30)
         mend(running, admin={"port": stranger.getsockname()[1]})
 
-        def babble() -> None:
+        def babble(answer: bytes) -> None:
             connection, _ = stranger.accept()
             with connection:
                 connection.recv(65_536)
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+                connection.sendall(answer)
 
-        threading.Thread(target=babble, daemon=True).start()
-        _, said = typed(running, "replay", "1", code=1)
-        assert "is no relay" in said
+        for answer, complaint in (
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "is no relay"),
+            (b"HTTP/1.1 404 Gone\r\nContent-Length: 4\r\n\r\n\x1b[2J", r"the relay says: \x1b[2J"),
+        ):
+            threading.Thread(target=babble, args=(answer,), daemon=True).start()
+            _, said = typed(running, "replay", "1", code=1)
+            assert complaint in said
 
 
 @pytest.mark.parametrize(
@@ -212,6 +216,20 @@ def test_what_is_not_there_is_told(tmp_path: Path) -> None:
     assert states(running)[1] == "dead"
     assert typed(running, "replay", "--reason", "too_large", "--yes") == ("", "no delivery is like that\n")
     assert typed(running, "discard", "--until", "1h", "--because", "x", "--yes") == ("", "no delivery is like that\n")
+
+
+def test_replays_are_not_replayed_with_what_they_repeat(tmp_path: Path) -> None:
+    """The same command once more finds what it has done, and an id means the delivery itself, not its copies."""
+    running = stopped(tmp_path)
+    with closing(apsw.Connection(str(tmp_path / "spool.db"))) as connection:
+        connection.execute("UPDATE deliveries SET status = 'published' WHERE number IN (4, 5)")
+        typed(running, "replay", "--status", "published", "--topic", "t", "--yes")
+        connection.execute("UPDATE deliveries SET status = 'published' WHERE number IN (6, 7)")
+    out, _ = typed(running, "replay", "--status", "published", "--topic", "t", "--yes", code=1)
+    assert out.startswith("left as they are: 2 deliveries\n  4: it was replayed already, as delivery 6")
+    assert "replayed   as delivery 7" in typed(running, "show", "e5")[0]
+    assert "5 as 8" in typed(running, "replay", "e5", "--topic", "t", "--again", "--yes")[0]
+    assert "7 as 9" in typed(running, "replay", "7", "--topic", "t", "--yes")[0]
 
 
 def test_many_are_changed_in_pieces(tmp_path: Path) -> None:

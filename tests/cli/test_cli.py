@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -146,6 +148,23 @@ def test_send_says_no_for_a_dead_letter(running: Running) -> None:
     receipt = json.loads(done.stdout)
     assert (done.returncode, receipt["reason"]) == (1, "malformed")
     assert done.stderr.endswith(f"malformed; see: relay explain {receipt['delivery']}\n")
+
+
+def test_send_shows_an_answer_safely(running: Running) -> None:
+    """What answers at the URL may be anybody, and a terminal is not to obey it."""
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        stranger.settimeout(30)
+
+        def babble() -> None:
+            connection, _ = stranger.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n\x1b[2J")
+
+        threading.Thread(target=babble, daemon=True).start()
+        url = f"http://127.0.0.1:{stranger.getsockname()[1]}/"
+        done = relay("send", "-", "--url", url, "-c", str(running.config), data=event())
+    assert done.stdout == "\\x1b[2J\n"
 
 
 def test_send_needs_its_source_when_there_are_several(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ from random import Random
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from click.testing import CliRunner
 from confluent_kafka.admin import AdminClient
 
+from relay.cli.drilling import drill
 from relay.kafka import Written
 from relay.sandbox import drill as sandbox
 from relay.sandbox import ordeal
@@ -106,7 +108,8 @@ def test_a_drill_on_real_kafka_is_clean(kafka: Cluster, tmp_path: Path, monkeypa
     monkeypatch.setattr(ordeal, "FAULT", 1.0)
     monkeypatch.setattr(ordeal, "CALM", 0.3)
     blows: list[Blow] = []
-    report = sandbox.run(plan(configured(tmp_path, kafka.bootstrap_servers)), lambda _: None, blows.append)
+    path = configured(tmp_path, kafka.bootstrap_servers, dead_letters={"topic": "users.dead"})
+    report = sandbox.run(plan(path), lambda _: kafka.create_topic("drill-test.theirs"), blows.append)
     assert report.clean, report
     assert list(report.blows) == blows
     assert len(blows) == 7
@@ -115,7 +118,7 @@ def test_a_drill_on_real_kafka_is_clean(kafka: Cluster, tmp_path: Path, monkeypa
     assert report.sent["forgeries"] > 0
     assert sorted(file.name for file in tmp_path.iterdir()) == ["relay.yaml"]
     topics = AdminClient({"bootstrap.servers": kafka.bootstrap_servers}).list_topics(timeout=10).topics
-    assert not [topic for topic in topics if topic.startswith(("drill-test.", "users."))]
+    assert [topic for topic in topics if topic.startswith(("drill-test.", "users."))] == ["drill-test.theirs"]
 
 
 def test_rules_that_publish_nothing_are_told(kafka: Cluster, tmp_path: Path) -> None:
@@ -123,6 +126,24 @@ def test_rules_that_publish_nothing_are_told(kafka: Cluster, tmp_path: Path) -> 
     path = configured(tmp_path, kafka.bootstrap_servers, routes=[{"name": "none", "drop": True}])
     with pytest.raises(Failure, match="publish none of ProvisioningStarted"):
         sandbox.run(plan(path), lambda _: None, lambda _: None)
+
+
+def test_a_prefix_that_others_have_is_refused(kafka: Cluster, tmp_path: Path) -> None:
+    """A topic that begins so may be anybody's: nothing is begun, and nothing deleted."""
+    kafka.create_topic("drilled.theirs")
+    path = configured(tmp_path, kafka.bootstrap_servers)
+    with pytest.raises(Failure, match=r"the topic drilled\.theirs begins with drilled\. already"):
+        sandbox.run(plan(path, prefix="drilled."), lambda _: pytest.fail("it began"), lambda _: None)
+    topics = AdminClient({"bootstrap.servers": kafka.bootstrap_servers}).list_topics(timeout=10).topics
+    assert "drilled.theirs" in topics
+
+
+@pytest.mark.parametrize("prefix", ["", "a b", ".."])
+def test_a_prefix_that_is_none_is_usage(tmp_path: Path, prefix: str) -> None:
+    """An empty one would begin every topic there is."""
+    command = [RELAY, "drill", "--prefix", prefix, "-c", str(configured(tmp_path, "127.0.0.1:1"))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, "it begins the names of topics" in done.stderr) == (2, True)
 
 
 def test_a_cluster_that_is_away_is_told(tmp_path: Path) -> None:
@@ -135,16 +156,28 @@ def test_a_cluster_that_is_away_is_told(tmp_path: Path) -> None:
 
 def test_the_drill_has_everything_of_its_own(tmp_path: Path) -> None:
     """Spool, ports and topics are the drill's; keys, rules and limits are the user's."""
-    path = configured(tmp_path, "127.0.0.1:1", ack={"after": "stored"}, kafka={
+    path = configured(tmp_path, "127.0.0.1:1", ack={"after": "stored"}, dead_letters={"topic": "users.dead"}, kafka={
         "bootstrap_servers": ["127.0.0.1:1"], "topics": {"create": False, "partitions": 7},
     }, dead_letters={"topic": "users.dead"})  # fmt: skip
     config = load(Orders(str(path), {}, "drill.", str(tmp_path / "own.db"), 4 << 20, 1234, 1235))
     assert (config.spool.path, config.spool.max_size) == (tmp_path / "own.db", 4 << 20)
     assert (config.listen.port, config.admin.port) == (1234, 1235)
+    assert config.dead_letters.topic == "drill.users.dead"
     (route,) = config.routes
     assert [topic.source for topic in route.topics] == ["drill.users.{type}"]
     assert config.dead_letters.topic == "drill.users.dead"
     assert (config.kafka.topics.create, config.kafka.topics.partitions, config.ack.after) == (True, 7, "stored")
+
+
+def test_what_strangers_wrote_is_told_safely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An id in Kafka may hold what a terminal obeys; it is shown, and not obeyed."""
+    told = ("unknown: \x1b[2J in t at 0/1",)
+    report = Report((), (), dict.fromkeys(("sent", "acknowledged", "forgeries", "refused", "unanswered"), 0),
+                    {"doubled": 0}, {"forged": told}, told, drained=True, judges_doubles=True)  # fmt: skip
+    monkeypatch.setattr(sandbox, "run", lambda *_: report)
+    done = CliRunner().invoke(drill, ["-c", str(configured(tmp_path, "127.0.0.1:1"))])
+    assert "\x1b" not in done.output
+    assert done.output.count(r"unknown: \x1b[2J in t at 0/1") == 2
 
 
 class Well:

@@ -28,10 +28,10 @@ def mirror(of: int, id: str = "1") -> Entry:  # noqa: A002 - as in `entry`
     return replace(entry(id), copy=Mirror(of, "dead", "unroutable", "no rule matches: at all"), topics=("dead",))
 
 
-def unmirrored(path: Path, after: int = 0) -> list[int]:
+def unmirrored(path: Path, after: int = 0, source: str = "contoso") -> list[int]:
     """Read which dead letters are to be mirrored."""
     with closing(Reader(path)) as reader:
-        return [dead.number for dead in reader.unmirrored(after)]
+        return [dead.number for dead in reader.unmirrored(after, ["fabrikam", source])]
 
 
 def test_a_dead_letter_is_mirrored_once(path: Path) -> None:
@@ -51,6 +51,13 @@ def test_a_dead_letter_is_mirrored_once(path: Path) -> None:
             (stored,) = reader.page(2, 9)
         assert stored.copy == Mirror(1, "dead", "unroutable", "no rule matches: at all")
         assert append(store, entry("1"))[0] == Appended(1, Status.DEAD, "unroutable", "no rule matches", duplicate=True)  # type: ignore[arg-type]
+
+
+def test_those_of_other_sources_are_not_read(path: Path) -> None:
+    """They wait until their source is configured, and cost nothing meanwhile."""
+    with opened(path) as store:
+        append(store, entry("1", status=Status.DEAD), entry("2", status=Status.DEAD, source="fabrikam"))
+        assert unmirrored(path, source="adatum") == [2]
 
 
 def test_a_mirror_that_dies_is_not_mirrored(path: Path) -> None:

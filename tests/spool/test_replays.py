@@ -52,7 +52,7 @@ def test_a_replay_takes_the_place_of_its_dead_letter(path: Path) -> None:
     """The dead letter is dropped as replayed, keeps its reason and its body, and its replay is pending at the end."""
     with opened(path) as store:
         append(store, entry("1", status=Status.DEAD), entry("2"))
-        assert append(store, replay(1)) == [Appended(3, Status.PENDING, None, None)]
+        assert append(store, replay(1)) == [Appended(3, Status.PENDING, None, None, withdrew=True)]
         assert look(path, "SELECT digest FROM ids WHERE number = 3") == [(copy_digest_of("contoso", 3),)]
         assert (store.pending, store.last_number, store.usage.dead) == (2, 3, 0)
         assert look(path, STATES) == [
@@ -78,7 +78,7 @@ def test_a_second_replay_is_not_taken(path: Path) -> None:
     with opened(path) as store:
         append(store, entry("1", status=Status.DEAD))
         first, second = commit(store, replay(1), replay(1))
-        assert first == Appended(2, Status.PENDING, None, None)
+        assert first == Appended(2, Status.PENDING, None, None, withdrew=True)
         assert second == Appended(2, Status.PENDING, None, None, duplicate=True)
         assert append(store, replay(1)) == [second]
         assert append(store, replay(1, again=True)) == [Appended(3, Status.PENDING, None, None)]
@@ -107,7 +107,23 @@ def test_what_is_on_its_way_or_gone_is_not_replayed(path: Path) -> None:
         assert [str(pending), str(gone)] == [
             "delivery 1 is pending, and cannot be replayed", "delivery 9 is not kept, and cannot be replayed"
         ]  # fmt: skip
-        assert taken == Appended(3, Status.PENDING, None, None)
+        assert taken == Appended(3, Status.PENDING, None, None, withdrew=True)
+
+
+def test_a_replay_that_was_planned_for_a_dead_letter_finds_one(path: Path) -> None:
+    """When it was replayed or given up meanwhile, nothing is taken, not even again: the plan is of another day."""
+    with opened(path) as store:
+        append(store, entry("1"), entry("2", status=Status.DEAD))
+        settle(store, published(1, "a", ("a", "b")), refused(1, "b", ("a", "b")))
+        store.commit((), (Journal(discards=(Discard(1, "x"),)),), NOW)
+        late, first, second = (replace(replay(of, again=True), of_dead=True) for of in (1, 2, 2))
+        given_up, taken = commit(store, late, first)
+        assert str(given_up) == "delivery 1 is no dead letter any more"
+        assert taken == Appended(3, Status.PENDING, None, None, withdrew=True)
+        assert commit(store, second) == [Appended(3, Status.PENDING, None, None, duplicate=True)]
+        assert look(path, STATES) == [
+            (1, "dropped", None, "discarded"), (2, "dropped", None, "replayed"), (3, "pending", 2, None)
+        ]  # fmt: skip
 
 
 def test_what_is_in_kafka_goes_along(path: Path) -> None:
@@ -202,6 +218,17 @@ def test_a_replay_that_is_taken_back_leaves_its_dead_letter(path: Path) -> None:
     assert look(path, STATES) == [
         (1, "dead", None, None), (2, "dropped", None, "replayed"), (3, "dead", None, None), (4, "pending", 2, None)
     ]  # fmt: skip
+
+
+def test_a_second_replay_that_is_taken_back_leaves_the_first(path: Path) -> None:
+    """The dead letter is none any more: what took its place stands, and the totals say so."""
+    with opened(path) as store:
+        append(store, entry("1", status=Status.DEAD))
+        append(store, replay(1))
+        before = dump(path)
+        append(store, replay(1, again=True))
+        store.take_back(2, 0)
+    assert dump(path) == before
 
 
 def test_a_replay_may_die_and_be_replayed(path: Path) -> None:

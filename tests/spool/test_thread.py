@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 
 import pytest
 
+from relay.core.errors import Unavailable
 from relay.spool.thread import Thread
 
 
@@ -42,3 +43,11 @@ async def test_who_no_longer_waits_is_not_told() -> None:
         assert thread.jobs == 0
         with suppress(asyncio.CancelledError):
             await job
+
+
+async def test_one_that_is_closed_takes_no_job() -> None:
+    """Nobody would do it, and who waits for it would wait for ever."""
+    thread = Thread("desk")
+    thread.close()
+    with pytest.raises(Unavailable, match="the spool is closed"):
+        thread.do(lambda: 1)
