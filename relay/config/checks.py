@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING
 
 from pydantic_core import PydanticCustomError
@@ -11,6 +10,7 @@ from relay.config.entry import AdminEntry
 from relay.config.interpolation import UnresolvedError, read_secret
 from relay.config.model import Admin, Kafka, Listen, Protocol, Security, Spool
 from relay.config.text import Hidden, Secret
+from relay.config.url import is_loopback
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ def read_admin(reading: Reading, listen: Listen | None, *, secrets: bool) -> Adm
     if listen and entry.port and (entry.host, entry.port) == (listen.host, listen.port):
         reading.fault(("admin", "port"), "is that of the ingest listener too; each needs its own")
     if entry.token_file is None:
-        if not _is_loopback(entry.host):
+        if not is_loopback(entry.host):
             what = "is missing: off loopback the admin listener needs a token"
             reading.fault(("admin", "token_file"), what, absent=True)
         return Admin(entry.host, entry.port)
@@ -113,11 +113,3 @@ def _unreadable(path: Path) -> str | None:
             return None
     except OSError as error:
         return error.strerror or "it is not there"
-
-
-def _is_loopback(host: str) -> bool:
-    """Tell whether only this machine reaches an address; a name may change, so only one is trusted."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

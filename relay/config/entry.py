@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from typing import Annotated
 
@@ -59,10 +59,11 @@ class SourceEntry:
     """One source, with its keys as texts and without its name."""
 
     path: Annotated[str, _WEB_PATH]
-    keys: Annotated[list[Annotated[Secret, Hidden(16)]], Field(min_length=1, max_length=16)]
+    keys: Annotated[list[Annotated[Secret, Hidden(16)]], Field(max_length=16)] = field(default_factory=list)
     uri: Annotated[str, _URI] | None = None
     signs: Annotated[Signs, Choice(Signs)] = Signs.BODY
     time_zone: Annotated[tzinfo, Zone()] = UTC
+    point: object = None
 
 
 @with_config(STRICT)

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 MASK = "***"
 
 _WIDTH = 100
-_SECRET_PATHS: tuple[tuple[str | None, ...], ...] = (("sources", None, "keys"), ("kafka", "security", "password"))
+_SECRET_PATHS: tuple[tuple[str | None, ...], ...] = (
+    ("sources", None, "keys"),
+    ("sources", None, "point", "client_secret"),
+    ("sources", None, "point", "register", "endpoint"),
+    ("kafka", "security", "password"),
+)
 _WORD = re.compile(r"[^\s\[\]{},\"']+")
 _STRUCTURE = re.compile(r"[-?|>]|[A-Za-z0-9_.-]+:")
 

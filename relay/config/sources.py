@@ -6,21 +6,25 @@ import re
 from typing import TYPE_CHECKING
 
 from relay.config.entry import SourceEntry
+from relay.config.point import read_point
 from relay.config.text import NAME, NAME_RULE
 from relay.core.model import Key, Source
 from relay.core.signature import fingerprint
 
 if TYPE_CHECKING:
+    from relay.config.document import Steps
+    from relay.config.point import PointConfig
     from relay.config.reading import Reading
 
 
-def read_sources(reading: Reading) -> tuple[Source, ...]:
-    """Give the sources in the order of the file; faulty ones are left out, and gathered."""
+def read_sources(reading: Reading) -> tuple[tuple[Source, ...], dict[str, PointConfig]]:
+    """Give the sources in the order of the file, and the APIs of some; faulty ones are left out, and gathered."""
     entries = reading.document.at(("sources",))
     if not isinstance(entries, dict) or not entries:
         reading.fault(("sources",), "must be a mapping of at least one name to a source")
-        return ()
-    sources = [_read_source(reading, name) for name in entries]
+        return (), {}
+    points: dict[str, PointConfig] = {}
+    sources = [_read_source(reading, name, points) for name in entries]
     for name in entries:
         if not re.fullmatch(NAME, name):
             reading.fault(("sources", name), NAME_RULE, at_key=True)
@@ -32,13 +36,19 @@ def read_sources(reading: Reading) -> tuple[Source, ...]:
             path = ("sources", source.name, "path")
             reading.fault(path, f"is the path of the source {taken[source.path]} too; each needs its own")
         taken.setdefault(source.path, source.name)
-    return tuple(source for source in sources if source is not None)
+    return tuple(source for source in sources if source is not None), points
 
 
-def _read_source(reading: Reading, name: str) -> Source | None:
-    """Give one source, or None when it has faults."""
+def _read_source(reading: Reading, name: str, points: dict[str, PointConfig]) -> Source | None:
+    """Give one source, or None when it has faults; its API, if it has one, goes into `points`."""
     path = ("sources", name)
     entry = reading.part(SourceEntry, path)
+    point = None
+    if reading.document.at((*path, "point")) is not None:
+        point = read_point(reading, (*path, "point"), entry.path if entry else None)
+        if point:
+            points[name] = point
+    _check_keys(reading, path)
     if entry is None:
         return None
     secrets = [key.reveal().encode() for key in entry.keys]
@@ -48,3 +58,17 @@ def _read_source(reading: Reading, name: str) -> Source | None:
     keys = tuple(Key(fingerprint(secret), secret) for secret in secrets)
     uri = f"urn:syskit-point:{name}" if entry.uri is None else entry.uri
     return Source(name, entry.path, uri, keys, entry.signs, entry.time_zone)
+
+
+def _check_keys(reading: Reading, path: Steps) -> None:
+    """Gather a source that could never have a key: it lists none, and fetches none."""
+    source = reading.document.at(path)
+    if not isinstance(source, dict) or source.get("keys", []) != []:
+        return
+    point = source.get("point")
+    if point is None:
+        absent = "keys" not in source
+        reading.fault((*path, "keys"), "is missing" if absent else "must have at least one entry", absent=absent)
+    elif isinstance(point, dict) and point.get("fetch_key", {}) is None:
+        what = "must have at least one entry, as point.fetch_key is null"
+        reading.fault((*path, "keys"), what, absent="keys" not in source)
