@@ -30,6 +30,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "delivery.unavailable": "A request was answered 429 or 503 and not stored; ten a second of one cause are told.",
         "delivery.stranded": "A fault of the relay kept a stored delivery from its lanes; the next start publishes it.",
         "algorithm.mismatched": "A signature verified although the Algorithm header was missing or named another.",
+        "token.kept": "A token of Entra ID could not be renewed in time; the one before serves until it ends.",
         "spool.opened": "The spool is open: its size, what is pending, the ids remembered.",
         "spool.failed": "The disk failed a commit: those waiting got 503, and the spool opens anew.",
         "spool.swept": "Settled deliveries left the spool, by age or for space.",
