@@ -93,7 +93,7 @@ def load(path: Path, environ: Mapping[str, str], *, secrets: bool = True) -> Con
     reading = _read(path, interpolation)
     listen = reading.part(Listen, ("listen",))
     admin = read_admin(reading, listen, secrets=secrets)
-    sources, points = read_sources(reading)
+    sources, points = read_sources(reading, files=secrets)
     kafka = reading.part(Kafka, ("kafka",))
     check_kafka(reading, kafka, files=secrets)
     envelope = reading.part(EnvelopeEntry, ("envelope",))

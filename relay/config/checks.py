@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 from relay.config.entry import AdminEntry
 from relay.config.interpolation import UnresolvedError, read_secret
 from relay.config.model import Admin, Kafka, Listen, Protocol, Security, Spool
-from relay.config.text import Hidden, Secret
+from relay.config.text import Hidden, Secret, unreadable
 from relay.config.url import is_loopback
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def check_kafka(reading: Reading, kafka: Kafka | None, *, files: bool) -> None:
         ("cert_file", security.cert_file),
         ("key_file", security.key_file),
     ):
-        why = _unreadable(path) if files and path else None
+        why = unreadable(path) if files and path else None
         if why:
             reading.fault(("kafka", "security", name), f"cannot be read: {why}")
 
@@ -104,12 +104,3 @@ def _token(reading: Reading, path: Path) -> Secret | None:
     if not (token.reveal().isascii() and token.reveal().isprintable() and " " not in token.reveal()):
         reading.fault(("admin", "token_file"), "holds a token that is not of visible ASCII characters alone")
     return token
-
-
-def _unreadable(path: Path) -> str | None:
-    """Say why a file cannot be read, None when it can."""
-    try:
-        with path.open("rb"):
-            return None
-    except OSError as error:
-        return error.strerror or "it is not there"

@@ -11,7 +11,7 @@ from pydantic import Field, with_config
 from relay.config.interpolation import Placeholder, is_bare
 from relay.config.model import STRICT, File
 from relay.config.scalar import Duration, Flag
-from relay.config.text import Hidden, Secret, Text
+from relay.config.text import Hidden, Secret, Text, unreadable
 from relay.config.url import Url, shown
 
 if TYPE_CHECKING:
@@ -104,13 +104,17 @@ class RegisterEntry:
     every: Annotated[float, Duration("1s", "7d")] = 3600.0
 
 
-def read_point(reading: Reading, path: Steps, source_path: str | None) -> PointConfig | None:
+def read_point(reading: Reading, path: Steps, source_path: str | None, *, files: bool) -> PointConfig | None:
     """Give the section at a path, None when it has faults, now gathered.
 
-    `source_path` is the path that the source's deliveries arrive at, None when it is not known.
+    `source_path` is the path that the source's deliveries arrive at, None when it is not known; with
+    `files` a file that cannot be read is a fault.
     """
     entry = reading.part(PointEntry, path)
     _check_credential(reading, path)
+    why = unreadable(entry.token_file) if files and entry and entry.token_file else None
+    if why:
+        reading.fault((*path, "token_file"), f"cannot be read: {why}")
     written = reading.document.at(path)
     asked = written if isinstance(written, dict) else {}
     fetch_key = reading.part(FetchKey, (*path, "fetch_key")) if asked.get("fetch_key", {}) is not None else None

@@ -17,14 +17,17 @@ if TYPE_CHECKING:
     from relay.config.reading import Reading
 
 
-def read_sources(reading: Reading) -> tuple[tuple[Source, ...], dict[str, PointConfig]]:
-    """Give the sources in the order of the file, and the APIs of some; faulty ones are left out, and gathered."""
+def read_sources(reading: Reading, *, files: bool) -> tuple[tuple[Source, ...], dict[str, PointConfig]]:
+    """Give the sources in the order of the file, and the APIs of some; faulty ones are left out, and gathered.
+
+    With `files` also those that cannot be read.
+    """
     entries = reading.document.at(("sources",))
     if not isinstance(entries, dict) or not entries:
         reading.fault(("sources",), "must be a mapping of at least one name to a source")
         return (), {}
     points: dict[str, PointConfig] = {}
-    sources = [_read_source(reading, name, points) for name in entries]
+    sources = [_read_source(reading, name, points, files=files) for name in entries]
     for name in entries:
         if not re.fullmatch(NAME, name):
             reading.fault(("sources", name), NAME_RULE, at_key=True)
@@ -39,13 +42,13 @@ def read_sources(reading: Reading) -> tuple[tuple[Source, ...], dict[str, PointC
     return tuple(source for source in sources if source is not None), points
 
 
-def _read_source(reading: Reading, name: str, points: dict[str, PointConfig]) -> Source | None:
+def _read_source(reading: Reading, name: str, points: dict[str, PointConfig], *, files: bool) -> Source | None:
     """Give one source, or None when it has faults; its API, if it has one, goes into `points`."""
     path = ("sources", name)
     entry = reading.part(SourceEntry, path)
     point = None
     if reading.document.at((*path, "point")) is not None:
-        point = read_point(reading, (*path, "point"), entry.path if entry else None)
+        point = read_point(reading, (*path, "point"), entry.path if entry else None, files=files)
         if point:
             points[name] = point
     _check_keys(reading, path)

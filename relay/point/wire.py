@@ -78,10 +78,11 @@ class Wire:
     async def __aenter__(self) -> Self:
         # No cookies, no proxy of the environment, and nothing unpacked: a small answer must not become a large one.
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(socket_factory=self._socket, limit=8),
+            connector=aiohttp.TCPConnector(socket_factory=self._socket, force_close=True),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=self._timeout),
             auto_decompress=False,
+            middlewares=(_once,),
             headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "syskit-point-relay"},
         )
         return self
@@ -157,6 +158,20 @@ class Wire:
         return answer.retry_after
 
 
+class _CutError(aiohttp.ClientError):
+    """A connection ended before the answer was whole."""
+
+
+async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Send a request one time only: aiohttp would repeat a GET or DELETE by itself after these two errors."""
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _CutError(str(error)) from error
+
+
 def _seconds(retry_after: str | None) -> float | None:
     """Read a Retry-After, which is a number of seconds or a date (RFC 9110, 10.2.3); nonsense is none."""
     if retry_after is None:
@@ -191,5 +206,5 @@ def _unreached(request: Request, error: Exception) -> PointError:
     if isinstance(error, aiohttp.ClientConnectorError):
         why = getattr(cause, "strerror", None) or type(cause).__name__
         return PointError(f"{request}: no connection ({why}); check the URL, the network and firewalls", curable=True)
-    why = f"no whole HTTP answer ({type(error).__name__}); it is asked again later"
+    why = "no whole HTTP answer came; check that the URL is the API's; it is asked again later"
     return PointError(f"{request}: {why}", curable=True)
