@@ -12,7 +12,7 @@ from relay.config.url import shown
 from relay.point.failure import NotRegistered, PointError
 from relay.point.refusal import api_refusal
 from relay.point.token import Tokens
-from relay.point.wire import ATTEMPTS, TIMEOUT, Answer, Request, Wire
+from relay.point.wire import ATTEMPTS, TIMEOUT, UNREADABLE, Answer, Request, Wire
 
 if TYPE_CHECKING:
     from relay.config import PointConfig
@@ -121,6 +121,6 @@ class Point:
         self._succeed(method, path, answer)
         try:
             return msgspec.json.decode(answer.body, type=kind)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except UNREADABLE:
             why = "the answer is not the JSON that was asked for; check that url is the API's, not a page or a proxy"
             raise PointError(f"{method} {self._url}{path}: {why}") from None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from relay.point.failure import PointError
+from relay.point.wire import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,7 +81,7 @@ def token_refusal(what: str, answer: Answer) -> PointError:
     """Say what Entra ID's refusal means."""
     try:
         said = msgspec.json.decode(answer.body, type=_EntraError)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNREADABLE:
         said = _EntraError()
     codes = said.error_codes or [int(code) for code in _CODE.findall(said.error_description)]
     curable = answer.passing or not _PASSING.isdisjoint(codes)

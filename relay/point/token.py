@@ -14,7 +14,7 @@ import structlog
 from relay.config.interpolation import UnresolvedError, read_secret
 from relay.point.failure import PointError
 from relay.point.refusal import token_refusal
-from relay.point.wire import ATTEMPTS, Request
+from relay.point.wire import ATTEMPTS, UNREADABLE, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,7 +115,7 @@ class Tokens:
         try:
             granted = msgspec.json.decode(answer.body, type=_Granted)
             life = min(float(granted.expires_in), _MAX_LIFE)
-        except (msgspec.MsgspecError, ValueError):
+        except (*UNREADABLE, ValueError):
             raise PointError(f"{request}: the answer holds no token; check authority and tenant") from None
         if not _VISIBLE.fullmatch(granted.access_token):
             raise PointError(f"{request}: the answer's token could not stand in a header; check authority")

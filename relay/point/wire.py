@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 import aiohttp
+import msgspec
 
 from relay.config.url import is_loopback, shown
 from relay.point.address import PrivateAddressError, any_socket, public_socket
@@ -29,6 +30,9 @@ ATTEMPTS = 3
 MAX_ANSWER = 256 * 1024
 TIMEOUT = 10.0
 MAX_RETRY_AFTER = 3600.0
+
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What reading an answer's JSON may raise, whatever the answer is."""
 
 _PAUSE = 0.25
 _MAX_PAUSE = 2.0

@@ -23,6 +23,16 @@ async def not_json(_request: web.Request) -> web.StreamResponse:
     return web.Response(text="<html><title>Sign in</title></html>", content_type="text/html")
 
 
+async def deep(_request: web.Request) -> web.StreamResponse:
+    """Answer 200 with JSON that is nested so deep that a reader may run out of stack."""
+    return web.Response(body=b'{"x":' + b"[" * 100_000, content_type="application/json")
+
+
+async def latin(_request: web.Request) -> web.StreamResponse:
+    """Answer 200 with JSON whose text is not UTF-8."""
+    return web.Response(body=b'{"access_token": "\xe9", "webhooksSignatureAuthenticationKey": "\xe9"}')
+
+
 async def endless(request: web.Request) -> web.StreamResponse:
     """Answer 200 with a body that has no end."""
     return await _pour(request, web.StreamResponse())

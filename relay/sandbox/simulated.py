@@ -45,10 +45,11 @@ class Part(enum.StrEnum):
 
 
 class Sent(NamedTuple):
-    """A delivery that was sent: where, and the status it was answered with, None without an answer."""
+    """A delivery that was sent: where, under which key, and the status of the answer, None without one."""
 
     url: str
     body: bytes
+    key_id: str
     status: int | None
 
 
@@ -128,9 +129,9 @@ class SimulatedPoint:
         """Post a body of a type to every endpoint that is registered for it: once, whatever comes of it."""
         for url, types in tuple(self.endpoints.items()):
             if ANY in types or kind in types:
-                signature = sign(self.key.encode(), body)
-                headers = {"Content-Type": "application/json", "Signature": signature, "Algorithm": ALGORITHM}
-                self.sent.append(Sent(url, body, await self._post(url, headers, body)))
+                secret = self.key.encode()
+                headers = {"Content-Type": "application/json", "Signature": sign(secret, body), "Algorithm": ALGORITHM}
+                self.sent.append(Sent(url, body, fingerprint(secret), await self._post(url, headers, body)))
 
     async def _post(self, url: str, headers: dict[str, str], body: bytes) -> int | None:
         if self._session is None:

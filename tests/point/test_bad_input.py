@@ -40,6 +40,8 @@ API = [
     *ANY_PART,
     Row("not JSON", faults.not_json, "not the JSON that was asked for"),
     Row("another JSON", faults.json(5), "not the JSON that was asked for"),
+    Row("deep JSON", faults.deep, "not the JSON that was asked for"),
+    Row("no UTF-8 in JSON", faults.latin, "not the JSON that was asked for"),
     Row("401", faults.status(401), "401: the token is refused, even a new one"),
     Row("403", faults.status(403), "403: the application may not do this; grant it the role Point.Admin"),
     Row("404", faults.status(404), "404: there is no such thing; check that url is the API's"),
@@ -69,6 +71,8 @@ LISTS = [
 TOKENS = [
     *ANY_PART,
     Row("not JSON", faults.not_json, "holds no token"),
+    Row("deep JSON", faults.deep, "holds no token"),
+    Row("no UTF-8 in JSON", faults.latin, "holds no token"),
     Row("no token", faults.json({"expires_in": 3600}), "holds no token"),
     Row("empty token", faults.json({"access_token": "", "expires_in": 3600}), "could not stand in a header"),
     Row("headers in it", faults.json({"access_token": "a\r\nX: y", "expires_in": 3600}), "could not stand in a header"),
