@@ -120,6 +120,7 @@ class Drill:
             max_size=SPOOL_BYTES,
             port=port,
             admin_port=admin_port,
+            key=str(uuid4()),
             embedded=plan.embedded,
         )
         self._config = load(self._orders)

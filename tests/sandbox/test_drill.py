@@ -138,12 +138,29 @@ def test_the_drill_has_everything_of_its_own(tmp_path: Path) -> None:
     path = configured(tmp_path, "127.0.0.1:1", ack={"after": "stored"}, kafka={
         "bootstrap_servers": ["127.0.0.1:1"], "topics": {"create": False, "partitions": 7},
     })  # fmt: skip
-    config = load(Orders(str(path), {}, "drill.", str(tmp_path / "own.db"), 4 << 20, 1234, 1235))
+    config = load(Orders(str(path), {}, "drill.", str(tmp_path / "own.db"), 4 << 20, 1234, 1235, "a-key-of-the-drill"))
     assert (config.spool.path, config.spool.max_size) == (tmp_path / "own.db", 4 << 20)
     assert (config.listen.port, config.admin.port) == (1234, 1235)
     (route,) = config.routes
     assert [topic.source for topic in route.topics] == ["drill.users.{type}"]
     assert (config.kafka.topics.create, config.kafka.topics.partitions, config.ack.after) == (True, 7, "stored")
+
+
+def test_the_drill_leaves_syskit_point_alone(tmp_path: Path) -> None:
+    """A source that fetches its key does not while it is drilled, nor registers itself, and has a key all the same."""
+    point = {
+        "url": "https://point.contoso.com",
+        "tenant": "contoso.onmicrosoft.com",
+        "client_id": "5c1d9a6e-3f2b-4a77-9f0e-2b6f1f3f6c01",
+        "client_secret": "${SECRET}",
+        "scope": "api/.default",
+        "register": {"endpoint": "https://relay.contoso.com/webhooks/contoso"},
+    }
+    path = configured(tmp_path, "127.0.0.1:1", sources={"contoso": {"path": "/webhooks/contoso", "point": point}})
+    orders = Orders(str(path), {"SECRET": "hunter2"}, "drill.", "spool.db", 4 << 20, 1234, 1235, "a-key-of-the-drill")
+    config = load(orders)
+    assert config.points == {}
+    assert [key.secret for key in config.sources[0].keys] == [b"a-key-of-the-drill"]
 
 
 class Well:
