@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
+import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,8 @@ from relay.point import Point, PointError
 from relay.point.address import is_public
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from relay.sandbox.simulated import SimulatedPoint
 
 
@@ -82,3 +86,26 @@ async def test_nothing_is_sent_in_the_clear(simulated: SimulatedPoint) -> None:
     async with Point(replace(simulated.config(), url=url)) as point:
         with pytest.raises(PointError, match=r"^GET http://point\.contoso\.com/.+ must be https"):
             await point.signature_key()
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_told(simulated: SimulatedPoint, tmp_path: Path) -> None:
+    """Whoever cannot prove to be the host gets no secret, and waiting is no cure."""
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=_self_signed(tmp_path))
+    async with server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with Point(replace(simulated.config(), authority=url)) as point:
+            with pytest.raises(PointError, match="its certificate is not trusted") as caught:
+                await point.signature_key()
+    assert not caught.value.curable
+
+
+def _self_signed(folder: Path) -> ssl.SSLContext:
+    """Give what a server needs to speak TLS with a certificate of its own making."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    of = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "1"]
+    new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(["openssl", "req", "-x509", *new, *of, *files], check=True, capture_output=True)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    return context
