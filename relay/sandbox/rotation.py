@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
-from relay.core.signature import fingerprint
 from relay.sandbox.failure import Failure
 from relay.sandbox.workspaces import Workspaces
 
@@ -18,15 +17,17 @@ AROUND = 0.5  # seconds of load before the rotation, and after it
 
 
 class Rotated(NamedTuple):
-    """What came of it: how many deliveries were signed with the old key, and how many with the new one."""
+    """What came of it: the fingerprints of the two keys, and how many deliveries each signed."""
 
-    old: int
-    new: int
+    old: str
+    new: str
+    by_old: int
+    by_new: int
 
 
 async def rotate_under_load(point: SimulatedPoint) -> Rotated:
     """Rotate the key among deliveries. Raises `Failure` when the relay did not take each at its only attempt."""
-    before, key_id = len(point.sent), fingerprint(point.key.encode())
+    before, old = len(point.sent), point.key_id
     workspaces = Workspaces(point, RATE)
     running = asyncio.create_task(workspaces.run())
     await asyncio.sleep(AROUND)
@@ -38,5 +39,5 @@ async def rotate_under_load(point: SimulatedPoint) -> Rotated:
     refused = [each.status for each in sent if each.status != ACCEPTED]
     if refused:
         raise Failure(f"{len(refused)} of {len(sent)} deliveries around a rotation were answered {set(refused)}")
-    old = sum(each.key_id == key_id for each in sent)
-    return Rotated(old, len(sent) - old)
+    by_old = sum(each.key_id == old for each in sent)
+    return Rotated(old, point.key_id, by_old, len(sent) - by_old)

@@ -107,6 +107,11 @@ class SimulatedPoint:
             register=register,
         )
 
+    @property
+    def key_id(self) -> str:
+        """The fingerprint of the key of now."""
+        return fingerprint(self.key.encode())
+
     def rotate(self) -> str:
         """Make a new key, which signs everything from now on, and give it."""
         self.key = str(uuid4())
@@ -122,16 +127,15 @@ class SimulatedPoint:
 
     def signing(self, source: Source) -> Source:
         """Give a source that signs with the key of now, for what is made by hand."""
-        secret = self.key.encode()
-        return replace(source, keys=(Key(fingerprint(secret), secret),))
+        return replace(source, keys=(Key(self.key_id, self.key.encode()),))
 
     async def deliver(self, kind: str, body: bytes) -> None:
         """Post a body of a type to every endpoint that is registered for it: once, whatever comes of it."""
         for url, types in tuple(self.endpoints.items()):
             if ANY in types or kind in types:
-                secret = self.key.encode()
-                headers = {"Content-Type": "application/json", "Signature": sign(secret, body), "Algorithm": ALGORITHM}
-                self.sent.append(Sent(url, body, fingerprint(secret), await self._post(url, headers, body)))
+                key_id, signature = self.key_id, sign(self.key.encode(), body)
+                headers = {"Content-Type": "application/json", "Signature": signature, "Algorithm": ALGORITHM}
+                self.sent.append(Sent(url, body, key_id, await self._post(url, headers, body)))
 
     async def _post(self, url: str, headers: dict[str, str], body: bytes) -> int | None:
         if self._session is None:
