@@ -308,6 +308,6 @@ async def test_a_real_cluster_takes_the_place_of_the_embedded_one(kafka: Cluster
     assert all(topic.startswith("relay-demo.") for topic, _, _ in places)
     (started,) = deliveries[STARTED].records
     stored = await read_topic(kafka.bootstrap_servers, started.place[0])
-    assert [(record.partition, record.offset) for record in stored] == [started.place[1:]]
-    assert stored[0].value == started.value.encode()
-    assert stored[0].key == started.key.encode()
+    same = [record for record in stored if record.value == started.value.encode()]
+    assert [(record.partition, record.offset) for record in same] == [started.place[1:]]
+    assert same[0].key == started.key.encode()
