@@ -7,6 +7,7 @@
 
     POST /deliveries/replay   replays deliveries, or says what that would do; JSON in and out, as `relay.changes` has it
     POST /deliveries/discard  gives dead letters up
+    POST /keys/list           tells the keys by their fingerprints; also after /keys/fetch and /keys/retire
 
 JSON is for `Accept: application/json` or `format=json`. None of those asks for a token or touches Kafka; these want
 `Authorization: Bearer <token>` when one is configured, and never serve a page of a browser: without a token they
@@ -28,12 +29,14 @@ from aiohttp import web
 from relay.changes import PAGES
 from relay.core.errors import Unavailable
 from relay.health import Check, State, is_ready
+from relay.keys import KEY_PAGES, Fetching, Listing, Retiring
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from relay.changes import Asked, Change
     from relay.config import Secret
+    from relay.keys import KeyRow, KeysAsked
     from relay.metrics import Metrics
 
 log = structlog.get_logger()
@@ -45,6 +48,7 @@ MAX_LINE = 2048
 MAX_HEADERS = 64
 MAX_BODY = 65_536
 BODY_TIMEOUT = 10.0
+ASKED = {**PAGES, **KEY_PAGES}
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 TEXT = "text/plain; charset=utf-8"
@@ -76,6 +80,13 @@ class Changes(Protocol):
         """Do what is asked for. Raises `Unavailable`."""
 
 
+class Keys(Protocol):
+    """What knows the keys; see `relay.keys.Keys`."""
+
+    async def answer(self, asked: KeysAsked) -> Sequence[KeyRow]:
+        """Do what is asked for, and tell the keys. Raises `Unavailable`."""
+
+
 class Request(web.BaseRequest):
     """A request whose answer does not tell the versions of Python and aiohttp, not even one the parser refused."""
 
@@ -91,13 +102,14 @@ class Admin:
     """
 
     def __init__(
-        self, listen: Listen, checks: Callable[[], Sequence[Check]], metrics: Metrics, changes: Changes
+        self, listen: Listen, checks: Callable[[], Sequence[Check]], metrics: Metrics, changes: Changes, keys: Keys
     ) -> None:
         """Keep what to ask; nothing is bound yet."""
         self._listen = listen
         self._checks = checks
         self._metrics = metrics
         self._changes = changes
+        self._keys = keys
         self._pages = {"/livez": self._livez, "/readyz": self._readyz, "/metrics": self._metrics_page}
         self._runner: web.ServerRunner | None = None
 
@@ -140,31 +152,36 @@ class Admin:
             await runner.cleanup()
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
-        page, asked = self._pages.get(request.path), PAGES.get(request.path)
+        page, asked = self._pages.get(request.path), ASKED.get(request.path)
         allowed = ("POST",) if asked else ("GET", "HEAD")
         if page is None and asked is None:
-            return _text(404, f"not found; there are {', '.join([*self._pages, *PAGES])}")
+            return _text(404, f"not found; there are {', '.join([*self._pages, *ASKED])}")
         if request.method not in allowed:
             response = _text(405, f"method not allowed; use {allowed[0]}")
             response.headers["Allow"] = ", ".join(allowed)
             return response
         return page(request) if page else await self._change(request, asked)
 
-    async def _change(self, request: web.BaseRequest, asked: type[Asked] | None) -> web.Response:
+    async def _change(self, request: web.BaseRequest, kind: type[Asked | KeysAsked] | None) -> web.Response:
         """Read what is asked for and do it; 400, 401, 403, 408, 413 or 415 when it may not or cannot be read."""
         if refusal := self._refusal(request):
             return refusal
         try:
             async with asyncio.timeout(BODY_TIMEOUT):
                 body = await request.read()
-            changes = await self._changes.make(msgspec.json.decode(body, type=asked))
+            done = await self._make(msgspec.json.decode(body, type=kind))
         except TimeoutError:
             return _text(408, "the body took too long")
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return _text(400, f"the body is not what is asked here: {error}")
         except Unavailable as error:
             return _text(503, str(error))
-        return web.Response(body=msgspec.json.encode(changes), headers={"Content-Type": JSON})
+        return web.Response(body=msgspec.json.encode(done), headers={"Content-Type": JSON})
+
+    async def _make(self, asked: Asked | KeysAsked) -> Sequence[Change | KeyRow]:
+        if isinstance(asked, Listing | Fetching | Retiring):
+            return await self._keys.answer(asked)
+        return await self._changes.make(asked)
 
     def _refusal(self, request: web.BaseRequest) -> web.Response | None:
         """Refuse who has no token; and a browser, in which a stranger's page would ask in its user's name."""
@@ -191,7 +208,7 @@ class Admin:
             return web.Response(status=status, body=body.encode(), headers={"Content-Type": JSON})
         if "verbose" in request.query:
             return _text(status, "\n".join(map(str, checks)) or "ready")
-        failed = ", ".join(check.name for check in checks if check.state is State.FAIL)
+        failed = ", ".join(check.name for check in checks if check.stops)
         return _text(status, "ready" if ready else f"not ready: {failed}")
 
     def _read_checks(self) -> Sequence[Check]:

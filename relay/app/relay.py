@@ -20,7 +20,9 @@ from relay.core.pipeline import Pipeline
 from relay.forwarder import Forwarder, Mirroring, Topics
 from relay.ingest import Ingest
 from relay.kafka import Cluster
+from relay.keys import Keys
 from relay.metrics import Metrics
+from relay.registration import Registrar
 from relay.server import Listener
 from relay.spool import Spool
 
@@ -67,12 +69,14 @@ class Relay:
         self._cluster = cluster or Cluster(config.kafka)
         self.forwarder = Forwarder(config, pipeline, self.spool, self._cluster, self.metrics)
         topics = Topics(names, self._cluster)
-        ingest = Ingest(config, pipeline, self.spool, self.forwarder, self.metrics)
+        self._keys = Keys(config, self.metrics)
+        ingest = Ingest(config, pipeline, self.spool, self.forwarder, self._keys, self.metrics)
         self.listener = Listener(config.listen, config.sources, ingest, self.metrics)
-        report = Report(config, self.spool, self.forwarder, topics, self.listener)
+        self._registrars = _registrars(config, self.metrics)
+        report = Report(config, self.spool, self.forwarder, topics, self.listener, self._keys, self._registrars)
         self.metrics.observe_gauges(report.gauges)
         self._changes = Changes(config.spool.path, pipeline, self.spool, self.forwarder.add, self.metrics)
-        self.admin = Admin(config.admin, report.checks, self.metrics, self._changes)
+        self.admin = Admin(config.admin, report.checks, self.metrics, self._changes, self._keys)
         self._topics = topics
         mirror = config.dead_letters.topic
         self._mirroring = Mirroring(mirror, self.spool, pipeline, self.forwarder.add, self.metrics) if mirror else None
@@ -87,11 +91,13 @@ class Relay:
         """
         try:
             async with self.spool, asyncio.TaskGroup() as tasks:
-                aside = [tasks.create_task(each.run()) for each in (self._topics, self._mirroring) if each]
+                self._keys.open()
+                aside = [tasks.create_task(each.run()) for each in (self._topics, self._mirroring, self._keys) if each]
                 try:
                     await self.forwarder.start(tasks)
                     await _bind("admin", self._config.admin, self.admin.start())
                     await _bind("listen", self._config.listen, self.listener.start())
+                    aside += [tasks.create_task(each.run()) for each in self._registrars]
                     self._announce()
                     yield self
                     await self._drain()
@@ -145,6 +151,12 @@ class Relay:
             routes=[route.name for route in self._config.routes],
             pending=self.spool.pending,
         )
+
+
+def _registrars(config: Config, metrics: Metrics) -> tuple[Registrar, ...]:
+    """Make one for each source that is to be registered."""
+    points = config.points.items()
+    return tuple(Registrar(name, point, point.register, metrics) for name, point in points if point.register)
 
 
 async def _bind(section: str, address: Listen | AdminConfig, start: Coroutine[None, None, None]) -> None:
