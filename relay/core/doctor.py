@@ -213,7 +213,7 @@ def _encodings(text: str) -> Iterator[tuple[str, bytes]]:
         return
     with suppress(ValueError, RecursionError):
         value = json.loads(text)
-        layouts = (
+        layouts: tuple[tuple[str, int | str | None, tuple[str, str]], ...] = (
             ("without white space", None, (",", ":")), ("with a space behind each sign", None, (", ", ": ")),
             ("indented by 2", 2, (",", ": ")), ("indented by 4", 4, (",", ": ")),
             ("indented by a tab", "\t", (",", ": ")),
