@@ -66,6 +66,6 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "spool.db.keys"
     file.write(path, RINGS)
     (tmp_path / "spool.db.keys.new").mkdir()
-    with pytest.raises(OSError, match="directory|permitted"):
+    with pytest.raises(OSError, match=r"directory|permitted"):
         file.write(path, {})
     assert file.read(path) == RINGS

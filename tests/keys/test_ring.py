@@ -75,12 +75,13 @@ def test_rows_tell_everything_but_the_key() -> None:
     """Each key is told by its fingerprint: state, where it is from, when it was seen and used, and when it ends."""
     ring = Ring(last_used={fingerprint(OLD): 7.0}).take(OLD, 1.0, OVERLAP).take(NEW, 5.0, OVERLAP)
     ring = ring.retire(fingerprint(OTHER), 6.0)
-    assert [(r.fingerprint, r.state, r.origins, r.first_seen, r.last_used, r.retires_at) for r in ring.rows("s", (), 8.0)] == [
+    rows = ring.rows("s", (), 8.0)
+    assert [(r.fingerprint, r.state, r.origins, r.first_seen, r.last_used, r.retires_at) for r in rows] == [
         (fingerprint(OLD), State.RETIRING, ("fetched",), 1.0, 7.0, 105.0),
         (fingerprint(NEW), State.CURRENT, ("fetched",), 5.0, None, None),
         (fingerprint(OTHER), State.RETIRED, (), None, None, 6.0),
     ]  # fmt: skip
-    shown = repr(ring) + str(ring.rows("s", (), 8.0))
+    shown = repr(ring) + str(rows)
     assert OLD.decode() not in shown
     assert NEW.decode() not in shown
 
