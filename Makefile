@@ -12,17 +12,18 @@ RUN := env PATH="$(CURDIR)/$(BIN):$$PATH"
 LOCK := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
-.PHONY: help demo test fuzz faults kafka bench lock clean
+.PHONY: help demo test hostile fuzz faults kafka bench lock clean
 
 help:
-	@echo 'make demo    the relay with an embedded Kafka and signed sample deliveries, until Ctrl-C'
-	@echo 'make test    lint, types, and every test (those on real Kafka need Java 17 and Maven)'
-	@echo 'make fuzz    any bytes at all into the pure core, for SECONDS=60 in total (Python 3.11 to 3.13)'
-	@echo 'make faults  a relay on three real brokers, under every fault, for SECONDS=60; SEED=0'
-	@echo 'make kafka   a real Kafka broker on localhost:9092 (PORT=...), until Ctrl-C (Java 17 and Maven)'
-	@echo 'make bench   what the relay takes and costs, beside a plain service (Go and wrk too)'
-	@echo 'make lock    write requirements/ anew from pyproject.toml, keeping versions that still fit'
-	@echo 'make clean   remove what the other targets made, but not data/'
+	@echo 'make demo     the relay with an embedded Kafka and signed sample deliveries, until Ctrl-C'
+	@echo 'make test     lint, types, and every test (those on real Kafka need Java 17 and Maven)'
+	@echo 'make hostile  what forgers and broken clients send, with a million mutations of signed requests'
+	@echo 'make fuzz     any bytes at all into the pure core, for SECONDS=60 in total (Python 3.11 to 3.13)'
+	@echo 'make faults   a relay on three real brokers, under every fault, for SECONDS=60; SEED=0'
+	@echo 'make kafka    a real Kafka broker on localhost:9092 (PORT=...), until Ctrl-C (Java 17 and Maven)'
+	@echo 'make bench    what the relay takes and costs, beside a plain service (Go and wrk too)'
+	@echo 'make lock     write requirements/ anew from pyproject.toml, keeping versions that still fit'
+	@echo 'make clean    remove what the other targets made, but not data/'
 
 demo: $(INSTALLED)
 	$(BIN)/relay demo
@@ -32,6 +33,9 @@ test: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(RUN) $(BIN)/pytest
+
+hostile: $(INSTALLED)
+	$(RUN) MUTATIONS=1000000 $(BIN)/pytest tests/hostile
 
 fuzz: $(FUZZ_INSTALLED)
 	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS)

@@ -13,8 +13,9 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
+from relay.kafka.attempt import unreachable
 from relay.kafka.producer import Producer
-from relay.kafka.refusals import refused, unreachable
+from relay.kafka.refusals import refused
 from relay.kafka.security import connection
 from relay.kafka.values import KafkaUnavailable, Topic, TopicMissing
 
@@ -55,7 +56,7 @@ class Cluster:
                 return await self._find(admin, name) or await self._create(admin, name)
         except (KafkaError, OSError, TimeoutError) as error:
             await self._hang_up(admin)
-            raise KafkaUnavailable(unreachable(error, self._connection)) from error
+            raise KafkaUnavailable(await unreachable(error, self._connection)) from error
 
     async def open_producer(self, topic: Topic, identity: Identity | None = None) -> Producer:
         """Open a producer for a topic, under `identity` or a fresh one. Raises `KafkaUnavailable`."""

@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
 
-from relay.kafka.refusals import unreachable
+from relay.kafka.attempt import unreachable
 from relay.kafka.security import connection
 from relay.kafka.values import KafkaUnavailable
 
@@ -61,7 +61,7 @@ class History:
                 await self._consumer.start()
         except (KafkaError, OSError, TimeoutError) as error:
             await self.__aexit__()
-            raise KafkaUnavailable(unreachable(error, self._connection)) from error
+            raise KafkaUnavailable(await unreachable(error, self._connection)) from error
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -75,7 +75,7 @@ class History:
         try:
             described = await self._admin.describe_cluster()
         except (KafkaError, OSError) as error:
-            raise KafkaUnavailable(unreachable(error, self._connection)) from error
+            raise KafkaUnavailable(await unreachable(error, self._connection)) from error
         return [(broker["host"], broker["port"]) for broker in described["brokers"]]
 
     async def partitions(self) -> Mapping[str, Collection[int]]:
@@ -83,7 +83,7 @@ class History:
         try:
             described = await self._admin.describe_topics()
         except (KafkaError, OSError) as error:
-            raise KafkaUnavailable(unreachable(error, self._connection)) from error
+            raise KafkaUnavailable(await unreachable(error, self._connection)) from error
         return {
             one["topic"]: [partition["partition"] for partition in one["partitions"]]
             for one in described
@@ -99,7 +99,7 @@ class History:
             firsts = await self._consumer.beginning_offsets(asked)
             ends = await self._consumer.end_offsets(asked)
         except (KafkaError, OSError, ValueError) as error:
-            raise KafkaUnavailable(unreachable(error, self._connection)) from error
+            raise KafkaUnavailable(await unreachable(error, self._connection)) from error
         return {tuple(at): first for at, first in firsts.items()}, {tuple(at): end for at, end in ends.items()}
 
     async def records(
@@ -133,7 +133,7 @@ class History:
                 if code:
                     raise for_code(code)(topic)
         except (KafkaError, OSError) as error:
-            raise KafkaUnavailable(unreachable(error, self._connection)) from error
+            raise KafkaUnavailable(await unreachable(error, self._connection)) from error
 
     async def _group(
         self, positions: dict[TopicPartition, int], ends: Mapping[Place, int]
@@ -144,7 +144,7 @@ class History:
                 fetched = await self._consumer.getmany(*positions, timeout_ms=200)
                 moved = {at: await self._consumer.position(at) for at in positions}
             except (KafkaError, OSError) as error:
-                raise KafkaUnavailable(unreachable(error, self._connection)) from error
+                raise KafkaUnavailable(await unreachable(error, self._connection)) from error
             step = sum(min(moved[at], ends[tuple(at)]) - position for at, position in positions.items())
             now = asyncio.get_running_loop().time()
             last_moved = now if step else last_moved

@@ -16,7 +16,8 @@ from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
 
-from relay.kafka.refusals import refused, unreachable
+from relay.kafka.attempt import unreachable
+from relay.kafka.refusals import refused
 from relay.kafka.values import Acknowledged, Identity, KafkaUnavailable, Kind, Outcome, Refused
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Producer:
                 cluster = await self._cluster_id()
         except (KafkaError, OSError, TimeoutError) as error:
             await self.kill()
-            raise KafkaUnavailable(unreachable(error, self._connection)) from error
+            raise KafkaUnavailable(await unreachable(error, self._connection)) from error
         except BaseException:
             await self.kill()
             raise

@@ -7,14 +7,9 @@ is new there has to be decided.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from aiokafka import errors
 
 from relay.kafka.values import Kind, Refused
-
-if TYPE_CHECKING:
-    from relay.kafka.security import Connection
 
 
 class InvalidRecordError(errors.BrokerResponseError):  # type: ignore[misc]  # aiokafka has no types
@@ -60,11 +55,3 @@ def refused(error: BaseException) -> Refused:
     # By its arguments: as text, an error of Kafka repeats its name, and not every class of them has one.
     detail = " ".join(map(str, error.args)) if isinstance(error, errors.KafkaError) else str(error)
     return Refused(Kind.CURABLE, f"{name}: {detail}" if detail else name)
-
-
-def unreachable(error: BaseException, connection: Connection) -> str:
-    """Say that Kafka could not be asked, in words that name what to look at."""
-    if not isinstance(error, errors.KafkaConnectionError):
-        return refused(error).error
-    hint = "" if connection["security_protocol"] == "PLAINTEXT" else ", or does not speak kafka.security.protocol"
-    return f"Kafka does not answer at {', '.join(connection['bootstrap_servers'])}{hint}"

@@ -10,7 +10,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING
 
 import structlog
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion11
 
 from relay.core.errors import Cause, Refusal, Rejected, Unavailable
 from relay.core.model import Key, Signs, Source
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 CLEANUP_TIMEOUT = 1.0
+FIRST_BYTES = 0.05  # seconds in which one who was accepted last has begun a request, or has none yet
 BACKLOG = 1024
 TOLD_A_SECOND = 10  # lines of one reason and source; all are counted
 NOBODY = Source("", "", "", (Key("", secrets.token_bytes(36)),), Signs.BODY, UTC)
@@ -47,8 +48,8 @@ class Listener:
         self._sources: Mapping[str, Source] = {source.path: source for source in sources}
         self._ingest = ingest
         self._metrics = metrics
-        self._runner: web.ServerRunner | None = None
-        self._site: web.TCPSite | None = None
+        self._server: Server | None = None
+        self._accepting: asyncio.Server | None = None
         self._bodies = Bodies(listen.max_body, listen.body_timeout)
         self._told = Counter[tuple[str | None, Refusal | Cause]]()
         self._told_at = 0
@@ -59,10 +60,10 @@ class Listener:
 
     @property
     def port(self) -> int:
-        """The port that is bound; RuntimeError when not started."""
-        if self._runner is None:
-            raise RuntimeError("the ingest listener is not started")
-        return int(self._runner.addresses[0][1])
+        """The port that is bound; RuntimeError when none is."""
+        if self._accepting is None:
+            raise RuntimeError("the ingest listener does not listen")
+        return int(self._accepting.sockets[0].getsockname()[1])
 
     async def start(self) -> None:
         """Bind and answer. Raises OSError when the address cannot be bound."""
@@ -72,15 +73,9 @@ class Listener:
             idle_timeout=self._listen.idle_timeout,
             refuse=self._refuse_head,
         )
-        runner = web.ServerRunner(server, shutdown_timeout=CLEANUP_TIMEOUT)
-        await runner.setup()
-        self._site = web.TCPSite(runner, self._listen.host, self._listen.port, backlog=BACKLOG)
-        try:
-            await self._site.start()
-        except BaseException:
-            await runner.cleanup()
-            raise
-        self._runner = runner
+        host, port = self._listen.host, self._listen.port
+        self._accepting = await asyncio.get_running_loop().create_server(server, host, port, backlog=BACKLOG)
+        self._server = server
 
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - leaves quietly when it is over
         """Take no new connections, and wait until every request under way is answered, or the time is over.
@@ -88,8 +83,7 @@ class Listener:
         Closing at once would throw away bodies that are still arriving.
         """
         self.draining = True
-        if self._site:
-            await self._site.stop()
+        await self._accept_no_more()
         try:
             async with asyncio.timeout(timeout):
                 await self._quiet.wait()
@@ -98,8 +92,24 @@ class Listener:
 
     async def stop(self) -> None:
         """Close every connection."""
-        if self._runner:
-            await self._runner.cleanup()
+        await self._accept_no_more()
+        if self._server:
+            self._server.pre_shutdown()
+            await self._server.shutdown(CLEANUP_TIMEOUT)
+
+    async def _accept_no_more(self) -> None:
+        """Close what listens, and let those who were accepted last begin: they would be cut off in mid-request.
+
+        Before it is closed it is left unwatched: asyncio forgets, without closing it, a connection that was accepted
+        in the same turn of the loop (python/cpython#109564), and its sender waits for ever.
+        """
+        accepting, self._accepting = self._accepting, None
+        if accepting is None:
+            return
+        for listening in accepting.sockets:
+            asyncio.get_running_loop().remove_reader(listening)
+        await asyncio.sleep(FIRST_BYTES)
+        accepting.close()
 
     async def _handle(self, request: Request) -> Answer:
         """Answer one request: the path of a delivery, and where a fate is met, its answer. Raises nothing."""

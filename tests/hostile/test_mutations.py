@@ -1,8 +1,9 @@
-"""A million mutations of signed requests: what is not the original, to the byte, does not pass."""
+"""Mutations of signed requests, a million in the long run: what is not the original, to the byte, does not pass."""
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -19,13 +20,13 @@ from tests.running import Running, settings
 if TYPE_CHECKING:
     from tests.kafka.cluster import Cluster
 
-MILLION = 1_000_000
+COUNT = int(os.environ.get("MUTATIONS", "200000"))
 SEED = 20_231_005
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
-def test_of_a_million_mutations_only_the_original_passes(kafka: Cluster, tmp_path: Path) -> None:
+@pytest.mark.timeout(60 + COUNT // 1000)
+def test_of_all_mutations_only_the_original_passes(kafka: Cluster, tmp_path: Path) -> None:
     """Each is a duplicate of the original when path, signature and body are its own, and otherwise refused.
 
     What is accepted are the originals, once each, and the good traffic beside.
@@ -35,14 +36,14 @@ def test_of_a_million_mutations_only_the_original_passes(kafka: Cluster, tmp_pat
     configuration = settings(kafka.bootstrap_servers, tmp_path, "hostile.mutations", listen=listen)
     with Running(tmp_path, configuration) as relay:
         with good_traffic_beside(relay, lambda: ORIGINALS):
-            command = [sys.executable, "-m", "tests.hostile.mutation_client", str(relay.port), str(SEED), str(MILLION)]
-            done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, check=True, timeout=380)
+            command = [sys.executable, "-m", "tests.hostile.mutation_client", str(relay.port), str(SEED), str(COUNT)]
+            done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, check=True, timeout=40 + COUNT // 1000)
         result = json.loads(done.stdout)
         assert result["wrong"] == []
         answers = result["answers"]
-        assert sum(answers.values()) == MILLION
-        assert answers["401"] > MILLION / 2
-        assert balance(relay).duplicate >= answers["202"] > MILLION / 100
+        assert sum(answers.values()) == COUNT
+        assert answers["401"] > COUNT / 2
+        assert balance(relay).duplicate >= answers["202"] > COUNT / 100
         assert relay.stop() == 0
     (tmp_path / "log").unlink()  # a line for each of them
 

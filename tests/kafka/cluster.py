@@ -21,6 +21,8 @@ from tests.kafka.properties import guarded as with_guards
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tests.kafka.locks import Locks
+
 # Below the range from which the system takes ports for outgoing connections, else one of those could take a
 # broker's port while it is down.
 _PORTS = range(20_000, 32_000)
@@ -35,7 +37,8 @@ class Cluster:
     a coroutine call it in a thread. A context manager starts and stops it.
 
     `brief` brokers start in half the time and are slower after that. `guarded` ones have access rules. With `doors`
-    each broker has a listener more that tells clients to come to a port where something stands before it.
+    each broker has a listener more that tells clients to come to a port where something stands before it. `locks` add
+    listeners that want TLS or a login, to a cluster of one broker.
     """
 
     def __init__(
@@ -47,10 +50,12 @@ class Cluster:
         brief: bool = False,
         guarded: bool = False,
         doors: bool = False,
+        locks: Locks | None = None,
     ) -> None:
         """Say what the cluster is to be; nothing runs yet."""
         self._config = dict(config or {})
         self._brief = brief
+        self._locks = locks
         free = iter(free_ports(5 * brokers))
         self._ports = [*ports, *islice(free, brokers - len(ports))]
         self._controllers = list(islice(free, brokers))
@@ -181,6 +186,8 @@ class Cluster:
             properties = with_guards(properties, self._guards[node - 1])
         if self._doors:
             properties = added_listener(properties, "DOOR", "PLAINTEXT", self._behind[node - 1], self._doors[node - 1])
+        if self._locks:
+            properties = self._locks.on(properties)
         return {**properties, **self._config}
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from relay.core.model import Source
 
 LARGE = b"x" * 900_000
+PATIENCE = 10.0
 
 
 class Slow(Ingest):
@@ -101,8 +102,7 @@ async def test_who_never_reads_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) ->
         client.connect(("127.0.0.1", listener.port))
         try:
             await asyncio.to_thread(pour, client, b"GET /none HTTP/1.1\r\nHost: x\r\n\r\n" * 2000)
-            assert listener._runner
-            server = listener._runner.server
+            server = listener._server
             assert server
             await until(lambda: not server.connections)
         finally:
@@ -129,3 +129,15 @@ async def test_what_follows_a_head_for_another_protocol_is_not_taken_in(monkeypa
             await until(lambda: listener.in_flight == 1)
             await asyncio.to_thread(pour, client, b"a" * 65_536)
             assert len(taken) == 1
+
+
+async def test_who_is_accepted_in_the_turn_of_the_stop_is_answered() -> None:
+    """A connection that the loop has accepted, and not begun to serve, when it closes what listens."""
+    async with listening() as listener:
+        with closing(socket.create_connection(("127.0.0.1", listener.port))) as client:
+            client.sendall(signed_request(b"late"))
+            client.settimeout(PATIENCE)
+            await asyncio.sleep(0)  # in this turn it is accepted, behind this test
+            await asyncio.sleep(0)  # in the next one it would be served, behind this test
+            await listener.drain(PATIENCE)
+            assert (await asyncio.to_thread(client.recv, 65_536)).startswith(b"HTTP/1.1 202 ")
