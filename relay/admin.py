@@ -8,6 +8,7 @@
     POST /deliveries/replay   replays deliveries, or says what that would do; JSON in and out, as `relay.changes` has it
     POST /deliveries/discard  gives dead letters up
     GET /rejected             the requests that were refused lately, as JSON; with `?id=` one of them
+    POST /keys/list           tells the keys by their fingerprints; also after /keys/fetch and /keys/retire
 
 JSON is for `Accept: application/json` or `format=json`. None of those asks for a token or touches Kafka; these want
 `Authorization: Bearer <token>` when one is configured, and never serve a page of a browser: without a token they
@@ -30,12 +31,14 @@ from aiohttp import web
 from relay.changes import PAGES
 from relay.core.errors import Unavailable
 from relay.health import Check, State, is_ready
+from relay.keys import KEY_PAGES, Fetching, Listing, Retiring
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from relay.changes import Asked, Change
     from relay.config import Secret
+    from relay.keys import KeyRow, KeysAsked
     from relay.metrics import Metrics
 
 log = structlog.get_logger()
@@ -47,6 +50,7 @@ MAX_LINE = 2048
 MAX_HEADERS = 64
 MAX_BODY = 65_536
 BODY_TIMEOUT = 10.0
+ASKED = {**PAGES, **KEY_PAGES}
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 TEXT = "text/plain; charset=utf-8"
@@ -71,13 +75,6 @@ class Listen(Protocol):
         """What changes are asked with; None when nothing is."""
 
 
-class Changes(Protocol):
-    """What changes deliveries; see `relay.changes.Changes`."""
-
-    async def make(self, asked: Asked) -> Sequence[Change]:
-        """Do what is asked for. Raises `Unavailable`."""
-
-
 class Page(Protocol):
     """Gives what a guarded page shows."""
 
@@ -99,20 +96,25 @@ class Admin:
     `checks` is asked at every `/readyz`; it must not block. Should it raise, the relay is not ready.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what it asks
         self,
         listen: Listen,
         checks: Callable[[], Sequence[Check]],
         metrics: Metrics,
-        changes: Changes,
+        change: Callable[[Asked], Awaitable[Sequence[Change]]],
+        tell_keys: Callable[[KeysAsked], Awaitable[Sequence[KeyRow]]],
         guarded: Mapping[str, Page] = MappingProxyType({}),
     ) -> None:
-        """Keep what to ask; nothing is bound yet. `guarded` are the pages that want the token, by path."""
+        """Keep what to ask; nothing is bound yet.
+
+        `change` and `tell_keys` raise `Unavailable`. `guarded` are the pages that want the token, by path.
+        """
         self._listen = listen
         self._checks = checks
         self._metrics = metrics
-        self._changes = changes
+        self._change_deliveries = change
         self._guarded = guarded
+        self._tell_keys = tell_keys
         self._pages = {"/livez": self._livez, "/readyz": self._readyz, "/metrics": self._metrics_page}
         self._runner: web.ServerRunner | None = None
 
@@ -155,11 +157,11 @@ class Admin:
             await runner.cleanup()
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
-        page, asked = self._pages.get(request.path), PAGES.get(request.path)
+        page, asked = self._pages.get(request.path), ASKED.get(request.path)
         guarded = self._guarded.get(request.path)
         allowed = ("POST",) if asked else ("GET", "HEAD")
         if page is None and asked is None and guarded is None:
-            return _text(404, f"not found; there are {', '.join([*self._pages, *PAGES, *self._guarded])}")
+            return _text(404, f"not found; there are {', '.join([*self._pages, *ASKED, *self._guarded])}")
         if request.method not in allowed:
             response = _text(405, f"method not allowed; use {allowed[0]}")
             response.headers["Allow"] = ", ".join(allowed)
@@ -168,21 +170,26 @@ class Admin:
             return self._stranger(request) or _shown(guarded(request.query))
         return page(request) if page else await self._change(request, asked)
 
-    async def _change(self, request: web.BaseRequest, asked: type[Asked] | None) -> web.Response:
+    async def _change(self, request: web.BaseRequest, kind: type[Asked | KeysAsked] | None) -> web.Response:
         """Read what is asked for and do it; 400, 401, 403, 408, 413 or 415 when it may not or cannot be read."""
         if refusal := self._refusal(request):
             return refusal
         try:
             async with asyncio.timeout(BODY_TIMEOUT):
                 body = await request.read()
-            changes = await self._changes.make(msgspec.json.decode(body, type=asked))
+            done = await self._make(msgspec.json.decode(body, type=kind))
         except TimeoutError:
             return _text(408, "the body took too long")
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return _text(400, f"the body is not what is asked here: {error}")
         except Unavailable as error:
             return _text(503, str(error))
-        return web.Response(body=msgspec.json.encode(changes), headers={"Content-Type": JSON})
+        return web.Response(body=msgspec.json.encode(done), headers={"Content-Type": JSON})
+
+    async def _make(self, asked: Asked | KeysAsked) -> Sequence[Change | KeyRow]:
+        if isinstance(asked, Listing | Fetching | Retiring):
+            return await self._tell_keys(asked)
+        return await self._change_deliveries(asked)
 
     def _refusal(self, request: web.BaseRequest) -> web.Response | None:
         """Refuse who may not ask for a change."""
@@ -214,7 +221,7 @@ class Admin:
             return web.Response(status=status, body=body.encode(), headers={"Content-Type": JSON})
         if "verbose" in request.query:
             return _text(status, "\n".join(map(str, checks)) or "ready")
-        failed = ", ".join(check.name for check in checks if check.state is State.FAIL)
+        failed = ", ".join(check.name for check in checks if check.stops)
         return _text(status, "ready" if ready else f"not ready: {failed}")
 
     def _read_checks(self) -> Sequence[Check]:

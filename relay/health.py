@@ -30,11 +30,20 @@ MARKS = {State.OK: "[+]", State.WARN: "[!]", State.FAIL: "[-]"}
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One row: the name of what was looked at, its state, and a sentence for people, without secrets."""
+    """One row: the name of what was looked at, its state, and a sentence for people, without secrets.
+
+    What is not `vital` may fail, and the relay stays in service.
+    """
 
     name: str
     state: State
     detail: str
+    vital: bool = True
+
+    @property
+    def stops(self) -> bool:
+        """Tell whether it keeps deliveries from being stored."""
+        return self.vital and self.state is State.FAIL
 
     def __str__(self) -> str:
         """Give the row as one line, whatever the detail holds."""
@@ -43,8 +52,8 @@ class Check:
 
 
 def is_ready(checks: Sequence[Check]) -> bool:
-    """Tell whether a delivery can be stored: no check has failed."""
-    return all(check.state is not State.FAIL for check in checks)
+    """Tell whether a delivery can be stored: no vital check has failed."""
+    return not any(check.stops for check in checks)
 
 
 def address_of(host: str) -> str:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from relay.core.model import Delivery, Placed, Processed, Source
     from relay.core.pipeline import Pipeline
     from relay.forwarder import Forwarder
+    from relay.keys import Keys
+    from relay.keys.keyring import Keyring
     from relay.lane import Committed
     from relay.metrics import Metrics
     from relay.spool import Appended, Fact, Spool
@@ -54,8 +56,8 @@ class Headers(NamedTuple):
 class Ingest:
     """Takes deliveries in. Nothing is acknowledged before it is on disk."""
 
-    def __init__(
-        self, config: Config, pipeline: Pipeline, spool: Spool, forwarder: Forwarder, metrics: Metrics
+    def __init__(  # noqa: PLR0913, PLR0917 - what it takes
+        self, config: Config, pipeline: Pipeline, spool: Spool, forwarder: Forwarder, keys: Keys, metrics: Metrics
     ) -> None:
         """Take deliveries for the sources of `pipeline`.
 
@@ -64,6 +66,7 @@ class Ingest:
         self._pipeline = pipeline
         self._spool = spool
         self._forwarder = forwarder
+        self._rings = keys.rings
         self._metrics = metrics
         self._after = config.ack.after
         self._max_in_flight = config.listen.max_in_flight
@@ -73,12 +76,18 @@ class Ingest:
     async def receive(self, source: Source, headers: Headers, body: bytes) -> Receipt:
         """Authenticate one request, store it, and wait for Kafka as long as makes sense: its receipt.
 
-        Raises `Rejected` before acceptance, and `Unavailable` when it could not be stored. Everything
-        else is accepted, whatever becomes of it. A repeat waits for the first one's outcome.
+        Raises `Rejected` before acceptance, and `Unavailable` when it could not be stored, or its key is not known
+        and could not be fetched. Everything else is accepted, whatever becomes of it. A repeat waits for the first
+        one's outcome.
         """
         if self._storing >= self._max_in_flight:
             raise Unavailable("more requests than listen.max_in_flight", busy=True)
-        delivery = self._authenticate(source, headers, body)
+        ring = self._rings[source.name]
+        try:
+            delivery = self._authenticate(ring.source, headers, body)
+        except Rejected as rejected:
+            delivery = await self._authenticate_anew(ring, headers, body, rejected)
+        ring.used[delivery.key_id] = delivery.received_at
         entry, processed = self._process(delivery)
         appended = await self._append(entry, processed)
         committed = self._forwarder.find(appended.number)
@@ -88,25 +97,29 @@ class Ingest:
         return await self._receipt(entry, appended, committed)
 
     def _authenticate(self, source: Source, headers: Headers, body: bytes) -> Delivery:
-        try:
-            delivery = authenticate(
-                source,
-                headers.signatures,
-                body,
-                algorithms=headers.algorithms,
-                received_at=time.time(),
-                traceparent=headers.traceparent,
-            )
-        except Rejected as rejected:
-            if not headers.may_fail():
-                raise Rejected(Refusal.THROTTLED) from None
-            self._test_other_reading(source, headers, body, rejected)
-            raise
+        delivery = authenticate(
+            source,
+            headers.signatures,
+            body,
+            algorithms=headers.algorithms,
+            received_at=time.time(),
+            traceparent=headers.traceparent,
+        )
         if not algorithm_matches(headers.algorithms):
             self._metrics.algorithm_mismatch(source.name)
             if self._seldom("algorithm", source, MISMATCH_INTERVAL):
                 log.warning("algorithm.mismatched", source=source.name, headers=len(headers.algorithms))
         return delivery
+
+    async def _authenticate_anew(self, ring: Keyring, headers: Headers, body: bytes, rejected: Rejected) -> Delivery:
+        """Authenticate under keys that are new since; one whose network fails too often costs no look for any."""
+        if not headers.may_fail():
+            raise Rejected(Refusal.THROTTLED)
+        try:
+            return self._authenticate(await ring.renewed(ring.source, rejected), headers, body)
+        except Rejected as still:
+            self._test_other_reading(ring.source, headers, body, still)
+            raise
 
     def _process(self, delivery: Delivery) -> tuple[Entry, Processed | None]:
         """Find the event and its records, or the reason why there are none: a dead letter."""

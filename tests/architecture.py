@@ -20,7 +20,7 @@ LAYERS = (
     {"app"},
     {"server", "admin", "audit"},
     {"ingest", "changes", "rejected"},
-    {"forwarder"},
+    {"forwarder", "keys", "registration"},
     {"lane"},
     {"spool", "kafka", "point"},
     # Below those it configures, which take their settings as its values.

@@ -18,6 +18,8 @@ from relay.changes import DISCARD, REPLAY, Change, Discarding, Replaying
 from relay.config import Secret
 from relay.core.errors import Unavailable
 from relay.health import Check, State, ask_ready, is_ready
+from relay.keys import FETCH, LIST, RETIRE, Fetching, KeyRow, Listing, Retiring
+from relay.keys import State as KeyState
 from relay.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
 
     from relay.changes import Asked
+    from relay.keys import KeysAsked
 
 WELL = (Check("spool", State.OK, "1.2 MiB of 1 GiB"), Check("kafka", State.WARN, "away for 12 s"))
 ILL = (*WELL, Check("keys", State.FAIL, "contoso has no key"))
@@ -72,6 +75,18 @@ class Made:
 
 
 @dataclass(slots=True)
+class Told:
+    """The keys that were asked for: what an admin listener hands on."""
+
+    asked: list[KeysAsked] = field(default_factory=list)
+
+    async def answer(self, asked: KeysAsked) -> Sequence[KeyRow]:
+        """Note what is asked for, and tell one key."""
+        self.asked.append(asked)
+        return [KeyRow("contoso", "0123abcd", KeyState.CURRENT, ("fetched",), 1.0, None, None)]
+
+
+@dataclass(slots=True)
 class Running:
     """An admin listener that is up, its rows, and a client of it."""
 
@@ -80,6 +95,7 @@ class Running:
     client: aiohttp.ClientSession
     metrics: Metrics = field(repr=False)
     made: Made
+    told: Told
 
     async def get(self, path: str, **headers: str) -> tuple[int, str, CIMultiDictProxy[str]]:
         """Ask for a page: status, text, headers."""
@@ -93,10 +109,11 @@ async def running() -> AsyncIterator[Running]:
     rows = Rows()
     metrics = Metrics(sources=("contoso",), types=(), dropping=(), topics=(), version="1")
     made = Made()
-    admin = Admin(Loopback(), rows, metrics, made)
+    told = Told()
+    admin = Admin(Loopback(), rows, metrics, made.make, told.answer)
     await admin.start()
     async with aiohttp.ClientSession(f"http://127.0.0.1:{admin.port}") as client:
-        yield Running(admin, rows, client, metrics, made)
+        yield Running(admin, rows, client, metrics, made.make, told.answer)
     await admin.stop()
 
 
@@ -142,7 +159,7 @@ async def test_ready_is_json_when_asked(running: Running, path: str, accept: str
     assert (status, headers["Content-Type"]) == (503, "application/json")
     document = json.loads(text)
     assert document["ready"] is False
-    assert document["checks"][2] == {"name": "keys", "state": "fail", "detail": "contoso has no key"}
+    assert document["checks"][2] == {"name": "keys", "state": "fail", "detail": "contoso has no key", "vital": True}
 
 
 async def test_checks_that_cannot_be_read_are_not_ready(running: Running) -> None:
@@ -179,7 +196,10 @@ async def test_metrics_are_open_metrics_when_accepted(running: Running) -> None:
 async def test_other_pages_and_methods_are_refused(running: Running) -> None:
     """Another path is 404, another method 405 with Allow; both say what there is."""
     status, text, _ = await running.get("/")
-    assert (status, text) == (404, f"not found; there are /livez, /readyz, /metrics, {REPLAY}, {DISCARD}\n")
+    assert (status, text) == (
+        404,
+        f"not found; there are /livez, /readyz, /metrics, {REPLAY}, {DISCARD}, {LIST}, {FETCH}, {RETIRE}\n",
+    )
     async with running.client.post("/readyz", data=b"x" * 100_000) as answer:
         assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
 
@@ -271,6 +291,24 @@ async def test_changes_are_asked_with_post_and_in_bounds(running: Running) -> No
     assert running.made.asked == []
 
 
+@pytest.mark.parametrize(
+    ("page", "body", "asked"),
+    [
+        (LIST, "{}", Listing()),
+        (FETCH, '{"source": "contoso"}', Fetching("contoso")),
+        (RETIRE, '{"fingerprint": "0123abcd"}', Retiring("0123abcd")),
+    ],
+)
+async def test_keys_are_asked_for(running: Running, page: str, body: str, asked: KeysAsked) -> None:
+    """What is asked of the keys is handed on, and the keys are told by their fingerprints."""
+    status, text = await posted(running, page, body)
+    assert (status, [row["fingerprint"] for row in json.loads(text)]) == (200, ["0123abcd"])
+    assert running.told.asked == [asked]
+    assert (await posted(running, RETIRE, '{"fingerprint": "ABC"}'))[0] == 400
+    assert (await posted(running, page, body, Host="evil.example"))[0] == 403
+    assert running.told.asked == [asked]
+
+
 async def test_a_browser_changes_nothing(running: Running) -> None:
     """A stranger's page may post texts to loopback, or have its own name lead there: neither is a change."""
     body = '{"deliveries": [1]}'
@@ -287,10 +325,10 @@ async def test_who_asks_the_address_that_is_configured_is_answered() -> None:
     """Loopback has more addresses than one."""
     made = Made()
     metrics = Metrics(sources=(), types=(), dropping=(), topics=(), version="1")
-    admin = Admin(Loopback(host="127.0.0.2"), Rows(), metrics, made)
+    admin = Admin(Loopback(host="127.0.0.2"), Rows(), metrics, made.make, Told().answer)
     await admin.start()
     async with aiohttp.ClientSession(f"http://127.0.0.2:{admin.port}") as client:
-        running = Running(admin, Rows(), client, metrics, made)
+        running = Running(admin, Rows(), client, metrics, made, Told())
         assert (await posted(running, REPLAY, '{"deliveries": [1]}'))[0] == 200
         assert (await posted(running, REPLAY, '{"deliveries": [1]}', Host="127.0.0.3"))[0] == 403
     await admin.stop()
@@ -300,10 +338,10 @@ async def test_changes_want_the_token() -> None:
     """With a token configured nobody changes anything without it, on loopback neither; health stays open."""
     made, rows = Made(), Rows()
     metrics = Metrics(sources=(), types=(), dropping=(), topics=(), version="1")
-    admin = Admin(Loopback(token=Secret("a-token-of-mine-16")), rows, metrics, made)
+    admin = Admin(Loopback(token=Secret("a-token-of-mine-16")), rows, metrics, made.make, Told().answer)
     await admin.start()
     async with aiohttp.ClientSession(f"http://127.0.0.1:{admin.port}") as client:
-        running = Running(admin, rows, client, metrics, made)
+        running = Running(admin, rows, client, metrics, made, Told())
         for wrong in ("", "Bearer", "Bearer a-token-of-mine-1", "a-token-of-mine-16", "Bearer \u00e9"):
             status, text = await posted(running, REPLAY, '{"deliveries": [1]}', Authorization=wrong)
             assert (status, "admin.token_file" in text) == (401, True)
@@ -317,7 +355,8 @@ async def test_changes_want_the_token() -> None:
 async def test_a_silent_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that sends no request, or half of one, is closed after the idle timeout."""
     monkeypatch.setattr(admin_module, "IDLE_TIMEOUT", 0.1)
-    admin = Admin(Loopback(), Rows(), Metrics(sources=(), types=(), dropping=(), topics=(), version="1"), Made())
+    metrics = Metrics(sources=(), types=(), dropping=(), topics=(), version="1")
+    admin = Admin(Loopback(), Rows(), metrics, Made().make, Told().answer)
     await admin.start()
     assert await raw(admin.port, b"") == b""
     assert await raw(admin.port, b"GET /livez HTTP/1.1\r\nHo") == b""
@@ -342,7 +381,7 @@ async def test_the_settings_are_in_force(running: Running) -> None:
 
 async def test_a_port_that_is_taken_is_an_error(running: Running) -> None:
     """`start` raises OSError when it cannot bind, and leaves nothing behind."""
-    second = Admin(Loopback(port=running.admin.port), running.rows, running.metrics, Made())
+    second = Admin(Loopback(port=running.admin.port), running.rows, running.metrics, Made().make, Told().answer)
     with pytest.raises(OSError, match="address already in use"):
         await second.start()
     with pytest.raises(RuntimeError):

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from relay.core.errors import Cause, Reason, Refusal
 from relay.core.model import Withdrawal
-from relay.metrics import TABLE, Gauges, LaneGauges, LaneState, Metrics
+from relay.metrics import TABLE, Gauges, KeyGauges, LaneGauges, LaneState, Metrics
 from relay.metrics.labels import MAX_TOPICS
 
 if TYPE_CHECKING:
@@ -67,7 +67,10 @@ def test_a_scrape_shows_the_table() -> None:
 def test_labels_are_as_declared() -> None:
     """Every sample has the labels that the table says."""
     metrics = built()
-    metrics.observe_gauges(lambda: Gauges(lanes=(LaneGauges("ops", LaneState.READY, 1, 2, 3.0),)))
+    key = KeyGauges("contoso", "0123abcd", 1.0, 2.0, 3.0)
+    metrics.observe_gauges(lambda: Gauges(lanes=(LaneGauges("ops", LaneState.READY, 1, 2, 3.0),), keys=(key,)))
+    metrics.point.key_fetched("contoso", succeeded=True)
+    metrics.point.registered("contoso", right=True)
     shown = samples(metrics)
     for metric in TABLE:
         extra = ("le",) if metric.kind == "histogram" else ()
@@ -103,6 +106,8 @@ COUNTS: Mapping[str, Callable[[Metrics, str], None]] = {
     "relay_time_unreadable_total": lambda m, s: m.time_unreadable(s),
     "relay_other_reading_total": lambda m, s: m.other_reading(s),
     "relay_rejected_explained_total": lambda m, s: m.rejection_explained(s),
+    "relay_key_fetches_total": lambda m, s: m.point.key_fetched(s, succeeded=False),
+    "relay_registrations_mended_total": lambda m, s: m.point.registration_mended(s),
     "relay_possible_duplicates_total": lambda m, s: m.possible_duplicates(s, 1),
     "relay_lane_recoveries_total": lambda m, s: m.lane_recovered(s),
 }

@@ -20,7 +20,9 @@ from relay.core.pipeline import Pipeline
 from relay.forwarder import Forwarder, Mirroring, Topics
 from relay.ingest import Ingest
 from relay.kafka import Cluster
+from relay.keys import Keys
 from relay.metrics import Metrics
+from relay.registration import Registrar
 from relay.rejected import PAGE, Rejections
 from relay.server import Listener
 from relay.spool import Spool
@@ -68,14 +70,16 @@ class Relay:
         self._cluster = cluster or Cluster(config.kafka)
         self.forwarder = Forwarder(config, pipeline, self.spool, self._cluster, self.metrics)
         topics = Topics(names, self._cluster)
-        ingest = Ingest(config, pipeline, self.spool, self.forwarder, self.metrics)
-        self._rejections = Rejections(config.sources, self.metrics, keep_bodies=config.rejected.keep_bodies)
+        self._keys = Keys(config, self.metrics)
+        ingest = Ingest(config, pipeline, self.spool, self.forwarder, self._keys, self.metrics)
+        self._rejections = Rejections(self._keys.sources, self.metrics, keep_bodies=config.rejected.keep_bodies)
         self.listener = Listener(config.listen, config.sources, ingest, self.metrics, self._rejections)
-        report = Report(config, self.spool, self.forwarder, topics, self.listener)
+        self._registrars = _registrars(config, self.metrics)
+        report = Report(config, self.spool, self.forwarder, topics, self.listener, self._keys, self._registrars)
         self.metrics.observe_gauges(report.gauges)
         self._changes = Changes(config.spool.path, pipeline, self.spool, self.forwarder.add, self.metrics)
         guarded = {PAGE: self._rejections.show}
-        self.admin = Admin(config.admin, report.checks, self.metrics, self._changes, guarded)
+        self.admin = Admin(config.admin, report.checks, self.metrics, self._changes.make, self._keys.answer, guarded)
         self._topics = topics
         mirror = config.dead_letters.topic
         self._mirroring = Mirroring(mirror, self.spool, pipeline, self.forwarder.add, self.metrics) if mirror else None
@@ -90,13 +94,15 @@ class Relay:
         """
         try:
             async with self.spool, asyncio.TaskGroup() as tasks:
-                aside = [tasks.create_task(self._topics.run())]
+                self._keys.open()
+                aside = [tasks.create_task(each.run()) for each in (self._topics, self._keys)]
                 try:
                     await self.forwarder.start(tasks)
                     if self._mirroring:  # not before: its mirrors open lanes, which may have flights to take over first
                         aside.append(tasks.create_task(self._mirroring.run()))
                     await _bind("admin", self._config.admin, self.admin.start())
                     await _bind("listen", self._config.listen, self.listener.start())
+                    aside += [tasks.create_task(each.run()) for each in self._registrars]
                     self._announce()
                     yield self
                     await self._drain()
@@ -151,6 +157,12 @@ class Relay:
             routes=[route.name for route in self._config.routes],
             pending=self.spool.pending,
         )
+
+
+def _registrars(config: Config, metrics: Metrics) -> tuple[Registrar, ...]:
+    """Make one for each source that is to be registered."""
+    points = config.points.items()
+    return tuple(Registrar(name, point, point.register, metrics) for name, point in points if point.register)
 
 
 async def _bind(section: str, address: Listen | AdminConfig, start: Coroutine[None, None, None]) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from relay.health import Check, State
-from relay.metrics import Gauges, LaneGauges, LaneState
+from relay.health import Check, State, is_ready
+from relay.keys import State as KeyState
+from relay.metrics import Gauges, KeyGauges, LaneGauges, LaneState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from relay.config import Config
     from relay.forwarder import Forwarder, Topics
+    from relay.keys import Keys
     from relay.lane import Lane
+    from relay.registration import Registrar
     from relay.server import Listener
     from relay.spool import Spool
 
@@ -28,24 +31,36 @@ class Report:
     orchestrator would otherwise take away the one who still stores.
     """
 
-    def __init__(self, config: Config, spool: Spool, forwarder: Forwarder, topics: Topics, listener: Listener) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - what there is to look at
+        self,
+        config: Config,
+        spool: Spool,
+        forwarder: Forwarder,
+        topics: Topics,
+        listener: Listener,
+        keys: Keys,
+        registrars: Sequence[Registrar],
+    ) -> None:
         """Look at these."""
         self._config = config
         self._spool = spool
         self._forwarder = forwarder
         self._topics = topics
         self._listener = listener
+        self._keys = keys
+        self._registrars = registrars
 
     def checks(self) -> Sequence[Check]:
         """Give a row for each thing that can be wrong, in the order in which an operator would look."""
         return (
             self._draining(),
-            *self._sources(),
+            *self._keys.checks(),
             self._disk(),
             self._dead_letters(),
             *self._literal_topics(),
             *(self._lane(lane) for lane in self._forwarder.lanes.values()),
             *self._orphans(),
+            *(registrar.check for registrar in self._registrars),
         )
 
     def gauges(self) -> Gauges:
@@ -54,7 +69,7 @@ class Report:
         flights = [batch.flight for lane in self._forwarder.lanes.values() for batch in lane.flights]
         since = self._spool.horizon_since
         return Gauges(
-            ready=all(check.state is not State.FAIL for check in self.checks()),
+            ready=is_ready(self.checks()),
             exactly_once=self._config.kafka.idempotence,
             pending=self._spool.pending,
             spool_bytes=usage.used,
@@ -69,18 +84,20 @@ class Report:
             requests_in_flight=self._listener.in_flight,
             answers_waiting=self._forwarder.waiting,
             lanes=tuple(self._lane_gauges(lane, now) for lane in self._forwarder.lanes.values()),
+            keys=tuple(self._key_gauges(now)),
         )
+
+    def _key_gauges(self, now: float) -> Iterator[KeyGauges]:
+        for row in self._keys.rows():
+            if row.state is not KeyState.RETIRED:
+                left = None if row.retires_at is None else max(0.0, row.retires_at - now)
+                used = None if row.last_used is None else _age(row.last_used, now)
+                yield KeyGauges(row.source, row.fingerprint, _age(row.first_seen, now), used, left)
 
     def _draining(self) -> Check:
         if self._listener.draining:
             return Check("listener", State.FAIL, "stopping: no new deliveries are taken")
         return Check("listener", State.OK, f"{self._listener.in_flight} requests in flight")
-
-    def _sources(self) -> Iterator[Check]:
-        for source in self._config.sources:
-            count = len(source.keys)
-            state = State.OK if count else State.FAIL
-            yield Check(f"source {source.name}", state, f"{count} key{'s' * (count != 1)}, signs the {source.signs}")
 
     def _disk(self) -> Check:
         usage = self._spool.usage

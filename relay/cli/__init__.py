@@ -13,6 +13,8 @@ unexpected; 78 configuration. Parts are imported when a verb needs them, so that
     auditing        audit
     drilling        drill
     changing        deliveries replay, deliveries discard; selection: which; way: through the relay, or at rest
+    keys            keys list, keys fetch, keys retire; line: to the relay that runs
+    endpoints       endpoints list, endpoints register, endpoints delete, endpoints sync
     options, exits  what verbs share
     saved           a request that somebody has kept
     lookup, today   a delivery found in the spool, and what can be said of it now
@@ -31,8 +33,10 @@ from relay.cli.changing import discard, replay
 from relay.cli.configuring import validate
 from relay.cli.deliveries import deliveries
 from relay.cli.drilling import drill
+from relay.cli.endpoints import endpoints
 from relay.cli.exits import UNEXPECTED, fail
 from relay.cli.explaining import explain
+from relay.cli.keys import keys
 from relay.cli.rejecting import rejected
 from relay.cli.running import healthcheck, run
 from relay.cli.sending import demo, send
@@ -45,7 +49,9 @@ def cli() -> None:
     """Take signed Syskit Point webhooks in, publish CloudEvents to Kafka."""
 
 
-for verb in (run, validate, send, explain, verify, rejected, deliveries, audit, healthcheck, demo, drill):
+for verb in (
+    run, validate, send, explain, verify, rejected, deliveries, keys, endpoints, audit, healthcheck, demo, drill,
+):  # fmt: skip
     cli.add_command(verb)
 for verb in (replay, discard):
     deliveries.add_command(verb)

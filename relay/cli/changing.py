@@ -114,7 +114,7 @@ def _change(  # noqa: PLR0913 - a change, and how it is asked for
         _tell(planned, f"would {words[0]}", as_json=as_json)
     if not possible or dry_run:
         leave(NO if left else 0)
-    if not sure and not _confirmed(f"{words[0]} {_counted(possible)}?"):
+    if not sure and not confirmed(f"{words[0]} {_counted(possible)}?"):
         click.echo("nothing was changed; with --yes it is done", err=True)
         leave(NO)
     made = way.make(replace(asked, deliveries=possible))
@@ -123,7 +123,7 @@ def _change(  # noqa: PLR0913 - a change, and how it is asked for
         leave(NO)
 
 
-def _confirmed(question: str) -> bool:
+def confirmed(question: str) -> bool:
     """Ask the person at the terminal; nobody there has not confirmed."""
     return sys.stdin.isatty() and click.confirm(question, err=True)
 

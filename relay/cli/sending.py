@@ -34,6 +34,8 @@ def send(file: BinaryIO, name: str | None, url: str | None, path: Path) -> None:
 
     config = load_config(path)
     source = source_named(config, name)
+    if not source.keys:
+        fail(f"the source {source.name} lists no key to sign with: it fetches its key from Syskit Point", NO)
     body = file.read()
     query = urlencode({name: secret.decode() for name, secret in source.gate.query.items()})
     url = url or f"http://127.0.0.1:{config.listen.port}{source.path}" + (f"?{query}" if query else "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -15,12 +14,10 @@ from msgspec.structs import replace
 from relay import logs
 from relay.app import at_rest
 from relay.changes import AT_ONCE, DISCARD, REPLAY, Change, Replaying, mark_of, plans
-from relay.cli.exits import NO, UNEXPECTED, fail
-from relay.cli.options import load_config
-from relay.cli.text import safe
+from relay.cli.exits import UNEXPECTED, fail
+from relay.cli.line import Line
 from relay.cli.today import pipeline_of
 from relay.core.errors import Unavailable
-from relay.health import address_of
 from relay.spool import InUse, in_use
 
 if TYPE_CHECKING:
@@ -29,9 +26,6 @@ if TYPE_CHECKING:
 
     from relay.changes import Asked
     from relay.config import Config
-
-TIMEOUT = 60.0  # seconds for each step of an exchange; a piece is one commit
-MAX_ANSWER = 4 << 20
 
 _changes = msgspec.json.Decoder(list[Change])
 
@@ -77,28 +71,10 @@ class Way:
             return [change for piece in _pieces(asked, "doing") for change in await changes.make(piece)]
 
     def _ask_relay(self, asked: Asked) -> Iterator[Change]:
-        admin = self._config.admin
-        # The token is read only where it is needed: the file may name secrets that are not for this user.
-        token = load_config(self._path).admin.token if admin.token else None
-        headers = {"Content-Type": "application/json"}
-        headers |= {"Authorization": f"Bearer {token.reveal()}"} if token else {}
-        connection = http.client.HTTPConnection(address_of(admin.host), admin.port, timeout=TIMEOUT)
         page = REPLAY if isinstance(asked, Replaying) else DISCARD
+        line = Line(self._path, self._config)
         for piece in _pieces(replace(asked, spool=mark_of(self._spool)), "asking the relay"):
-            try:
-                connection.request("POST", page, msgspec.json.encode(piece), headers)
-                answer = connection.getresponse()
-                body = answer.read(MAX_ANSWER)
-            except (OSError, ValueError, http.client.HTTPException) as error:
-                connection.close()
-                where = f"{address_of(admin.host)} port {admin.port}"
-                fail(f"a relay runs on {self._spool}, and does not answer at {where}: {error!r}", NO)
-            if answer.status != http.client.OK:
-                fail(f"the relay says: {safe(body.decode(errors='replace').strip())}", NO)
-            try:
-                yield from _changes.decode(body)
-            except ValueError:
-                fail(f"what answers at {address_of(admin.host)} port {admin.port} is no relay", NO)
+            yield from line.ask(page, piece, _changes)
 
 
 def _pieces(asked: Asked, label: str) -> Iterator[Asked]:

@@ -2,9 +2,9 @@
 
     document        the file as plain data, and where everything stands in it
     interpolation   `${...}` filled, inside string values, after parsing
-    model, entry    what there is to configure, with each default and bound; scalar, text, network: its values
+    model, entry    what there is to configure, with each default and bound; scalar, text, network, url: its values
     reading         sections asked for by type, faults gathered
-    sources, routes, checks   what it takes beyond single fields
+    sources, point, routes, checks   what it takes beyond single fields
     mask, fault     what may be shown of the file, and how
 
 All faults of a file are told at once, and nothing that is a secret, or may be one, is in any output.
@@ -40,6 +40,7 @@ from relay.config.model import (
     Stop,
     Topics,
 )
+from relay.config.point import FetchKey, PointConfig, Register
 from relay.config.reading import Reading
 from relay.config.routes import read_routes
 from relay.config.sources import read_sources
@@ -60,13 +61,16 @@ __all__ = [
     "Dedupe",
     "Fault",
     "Faulty",
+    "FetchKey",
     "Format",
     "Kafka",
     "Level",
     "Listen",
     "Log",
     "Mechanism",
+    "PointConfig",
     "Protocol",
+    "Register",
     "Rejected",
     "Secret",
     "Security",
@@ -91,7 +95,7 @@ def load(path: Path, environ: Mapping[str, str], *, secrets: bool = True) -> Con
     reading = _read(path, interpolation)
     listen = reading.part(Listen, ("listen",))
     admin = read_admin(reading, listen, secrets=secrets)
-    sources = read_sources(reading)
+    sources, points = read_sources(reading, files=secrets)
     kafka = reading.part(Kafka, ("kafka",))
     check_kafka(reading, kafka, files=secrets)
     envelope = reading.part(EnvelopeEntry, ("envelope",))
@@ -120,6 +124,7 @@ def load(path: Path, environ: Mapping[str, str], *, secrets: bool = True) -> Con
         spool=_sure(spool),
         dead_letters=_sure(dead_letters),
         rejected=_sure(rejected),
+        points=points,
     )
 
 

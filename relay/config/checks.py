@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING
 
 from pydantic_core import PydanticCustomError
@@ -10,7 +9,8 @@ from pydantic_core import PydanticCustomError
 from relay.config.entry import AdminEntry
 from relay.config.interpolation import UnresolvedError, read_secret
 from relay.config.model import Admin, Kafka, Listen, Protocol, Security, Spool
-from relay.config.text import Hidden, Secret
+from relay.config.text import Hidden, Secret, unreadable
+from relay.config.url import is_loopback
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ def read_admin(reading: Reading, listen: Listen | None, *, secrets: bool) -> Adm
     if listen and entry.port and (entry.host, entry.port) == (listen.host, listen.port):
         reading.fault(("admin", "port"), "is that of the ingest listener too; each needs its own")
     if entry.token_file is None:
-        if not _is_loopback(entry.host):
+        if not is_loopback(entry.host):
             what = "is missing: off loopback the admin listener needs a token"
             reading.fault(("admin", "token_file"), what, absent=True)
         return Admin(entry.host, entry.port)
@@ -56,7 +56,7 @@ def check_kafka(reading: Reading, kafka: Kafka | None, *, files: bool) -> None:
         ("cert_file", security.cert_file),
         ("key_file", security.key_file),
     ):
-        why = _unreadable(path) if files and path else None
+        why = unreadable(path) if files and path else None
         if why:
             reading.fault(("kafka", "security", name), f"cannot be read: {why}")
 
@@ -104,20 +104,3 @@ def _token(reading: Reading, path: Path) -> Secret | None:
     if not (token.reveal().isascii() and token.reveal().isprintable() and " " not in token.reveal()):
         reading.fault(("admin", "token_file"), "holds a token that is not of visible ASCII characters alone")
     return token
-
-
-def _unreadable(path: Path) -> str | None:
-    """Say why a file cannot be read, None when it can."""
-    try:
-        with path.open("rb"):
-            return None
-    except OSError as error:
-        return error.strerror or "it is not there"
-
-
-def _is_loopback(host: str) -> bool:
-    """Tell whether only this machine reaches an address; a name may change, so only one is trusted."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -60,13 +60,14 @@ class SourceEntry:
     """One source, with its keys as texts and without its name."""
 
     path: Annotated[str, _WEB_PATH]
-    keys: Annotated[list[Annotated[Secret, Hidden(16)]], Field(min_length=1, max_length=16)]
+    keys: Annotated[list[Annotated[Secret, Hidden(16)]], Field(max_length=16)] = field(default_factory=list)
     uri: Annotated[str, _URI] | None = None
     signs: Annotated[Signs, Choice(Signs)] = Signs.BODY
     time_zone: Annotated[tzinfo, Zone()] = UTC
     query: Annotated[dict[str, Annotated[Secret, Code(16)]], Field(max_length=8)] = field(default_factory=dict)
     networks: Networks = ()
     max_age: Annotated[float, Duration("1s", "3650d")] | None = None
+    point: object = None
 
 
 @with_config(STRICT)

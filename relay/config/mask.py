@@ -18,6 +18,11 @@ _WIDTH = 100
 _SECRET_PATHS: tuple[tuple[str | None, ...], ...] = (
     ("sources", None, "keys"),
     ("sources", None, "query"),
+    ("sources", None, "point", "client_secret"),
+    # A URL may be written with a password or a query in it, which is a fault that must not show them.
+    ("sources", None, "point", "url"),
+    ("sources", None, "point", "authority"),
+    ("sources", None, "point", "register", "endpoint"),
     ("kafka", "security", "password"),
 )
 _WORD = re.compile(r"[^\s\[\]{},\"']+")

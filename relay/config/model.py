@@ -19,6 +19,9 @@ from relay.config.scalar import Choice, Duration, Flag, Size, Whole
 from relay.config.text import FilePath, Hidden, Secret, Servers, Text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from relay.config.point import PointConfig
     from relay.core.model import Envelope, Route, Source
 
 STRICT = ConfigDict(extra="forbid")
@@ -205,7 +208,10 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All that the relay is told: made by `config.load`, handed in by `app`."""
+    """All that the relay is told: made by `config.load`, handed in by `app`.
+
+    `points` has the API of Syskit Point by the name of the source that it belongs to.
+    """
 
     listen: Listen
     admin: Admin
@@ -220,3 +226,4 @@ class Config:
     spool: Spool
     dead_letters: DeadLetters = field(default_factory=DeadLetters)
     rejected: Rejected = field(default_factory=Rejected)
+    points: Mapping[str, PointConfig] = field(default_factory=dict)

@@ -151,3 +151,12 @@ def text_of(value: object) -> str:
     if isinstance(value, str):
         return str(value)
     raise wrong("must be a text" + (", in quotes" if isinstance(value, int | float) else ""))
+
+
+def unreadable(path: Path) -> str | None:
+    """Say why a file cannot be read, None when it can."""
+    try:
+        with path.open("rb"):
+            return None
+    except OSError as error:
+        return error.strerror or "it is not there"

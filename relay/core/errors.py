@@ -53,6 +53,7 @@ class Cause(enum.StrEnum):
     SPOOL_FULL = "spool_full"
     SPOOL_ERROR = "spool_error"
     DEAD_QUOTA = "dead_quota"
+    NO_KEY = "no_key"
     STOPPING = "stopping"
 
 

@@ -14,7 +14,7 @@ from relay.metrics.declared import (
     WITHDRAWN,
     Declared,
 )
-from relay.metrics.gauges import Gauges, LaneGauges, LaneState
+from relay.metrics.gauges import Gauges, KeyGauges, LaneGauges, LaneState
 from relay.metrics.metrics import Metrics
 from relay.metrics.page import Sample, read_page
 
@@ -32,6 +32,7 @@ __all__ = [
     "WITHDRAWN",
     "Declared",
     "Gauges",
+    "KeyGauges",
     "LaneGauges",
     "LaneState",
     "Metrics",

@@ -152,6 +152,36 @@ FLIGHTS = Declared("relay_flights", "gauge", (), "Batches journalled and not ack
 FLIGHT_OLDEST = Declared("relay_flight_oldest_seconds", "gauge", (), "Age of the oldest flight.")
 REQUESTS_IN_FLIGHT = Declared("relay_requests_in_flight", "gauge", (), "Requests read or waiting to be stored.")
 ANSWERS_WAITING = Declared("relay_answers_waiting", "gauge", (), "Answers held back until Kafka has acknowledged.")
+KEY_AGE = Declared(
+    "relay_key_age_seconds", "gauge", ("source", "key"), "Time since a good key was first seen; key is its fingerprint."
+)
+KEY_UNUSED = Declared(
+    "relay_key_unused_seconds",
+    "gauge",
+    ("source", "key"),
+    "Time since a good key last signed a delivery; absent for one that never did.",
+)
+KEY_LEFT = Declared(
+    "relay_key_retirement_days", "gauge", ("source", "key"), "Days until a key retires; absent for one without an end."
+)
+KEY_FETCHES = Declared(
+    "relay_key_fetches_total", "counter", ("source", "outcome"), "Fetches of a signature key from Syskit Point."
+)
+KEY_FETCHED = Declared(
+    "relay_key_fetched", "gauge", ("source",), "1 when the last fetch of the key succeeded, 0 when it failed."
+)
+REGISTRATIONS_MENDED = Declared(
+    "relay_registrations_mended_total",
+    "counter",
+    ("source",),
+    "Registrations at Syskit Point that were missing or another one than configured, and were made right.",
+)
+REGISTERED = Declared(
+    "relay_registered",
+    "gauge",
+    ("source",),
+    "1 when Syskit Point had the endpoint registered as configured when it was last asked, else 0.",
+)
 READY = Declared("relay_ready", "gauge", (), "1 exactly while /readyz says 200, else 0.")
 EXACTLY_ONCE = Declared(
     "relay_exactly_once",
@@ -198,6 +228,13 @@ TABLE = (
     FLIGHT_OLDEST,
     REQUESTS_IN_FLIGHT,
     ANSWERS_WAITING,
+    KEY_AGE,
+    KEY_UNUSED,
+    KEY_LEFT,
+    KEY_FETCHES,
+    KEY_FETCHED,
+    REGISTRATIONS_MENDED,
+    REGISTERED,
     READY,
     EXACTLY_ONCE,
     BUILD_INFO,

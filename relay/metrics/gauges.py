@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+DAY = 86_400.0
+
 
 class LaneState(enum.StrEnum):
     """How a lane stands: publishing, below the window, handing flights over again, or waiting to try again."""
@@ -44,6 +46,17 @@ class LaneGauges:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyGauges:
+    """One good key of a source, by its fingerprint; None for what was never used, or has no end. Seconds."""
+
+    source: str
+    key: str
+    age_seconds: float
+    unused_seconds: float | None = None
+    left_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Gauges:
     """One consistent reading of everything that goes up and down; bytes and seconds."""
 
@@ -62,6 +75,7 @@ class Gauges:
     requests_in_flight: int = 0
     answers_waiting: int = 0
     lanes: tuple[LaneGauges, ...] = ()
+    keys: tuple[KeyGauges, ...] = ()
 
 
 class GaugeCollector(Collector):
@@ -86,6 +100,7 @@ class GaugeCollector(Collector):
         yield from _single(now)
         yield _lanes(now.lanes)
         yield from self._by_topic(now.lanes)
+        yield from _keys(now.keys)
 
     def _by_topic(self, lanes: tuple[LaneGauges, ...]) -> Iterator[Metric]:
         records, sizes, oldest = Counter[str](), Counter[str](), dict[str, float]()
@@ -123,6 +138,17 @@ def _single(now: Gauges) -> Iterator[Metric]:
 def _lanes(lanes: tuple[LaneGauges, ...]) -> Metric:
     states = Counter(lane.state for lane in lanes)
     return _family(declared.LANES, {str(state): states[state] for state in LaneState})
+
+
+def _keys(keys: tuple[KeyGauges, ...]) -> Iterator[Metric]:
+    ages = [(key, key.age_seconds) for key in keys]
+    unused = [(key, key.unused_seconds) for key in keys if key.unused_seconds is not None]
+    left = [(key, key.left_seconds / DAY) for key in keys if key.left_seconds is not None]
+    for metric, values in ((declared.KEY_AGE, ages), (declared.KEY_UNUSED, unused), (declared.KEY_LEFT, left)):
+        family = GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)
+        for key, value in values:
+            family.add_metric([key.source, key.key], value)
+        yield family
 
 
 def _family(metric: declared.Declared, values: Counter[str] | dict[str, float] | dict[str, int]) -> Metric:

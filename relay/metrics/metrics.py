@@ -12,6 +12,7 @@ from relay.core.model import Withdrawal
 from relay.metrics import declared
 from relay.metrics.gauges import GaugeCollector
 from relay.metrics.labels import NONE, OTHER, ClosedCounter, TopicCounter, Topics
+from relay.metrics.point import PointMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -58,6 +59,7 @@ class Metrics:
         self._time_unreadable = ClosedCounter(declared.TIME_UNREADABLE, registry, known)
         self._other_reading = ClosedCounter(declared.OTHER_READING, registry, known)
         self._rejection_explained = ClosedCounter(declared.REJECTION_EXPLAINED, registry, known)
+        self.point = PointMetrics(registry, known)
         names = Topics(topics)
         self._records = TopicCounter(declared.RECORDS, registry, names)
         self._possible_duplicates = TopicCounter(declared.POSSIBLE_DUPLICATES, registry, names)

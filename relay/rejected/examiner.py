@@ -16,7 +16,7 @@ import structlog
 from relay.core.doctor import diagnose, sentence_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from relay.core.doctor import Diagnosis
     from relay.core.model import Source
@@ -36,8 +36,8 @@ class _OutOfTime(Exception):  # noqa: N818 - what happened
 class Examiner:
     """Asks the doctor, within bounds. It is used on the event loop alone."""
 
-    def __init__(self, sources: Sequence[Source]) -> None:
-        """Know the keys of all `sources`, as one may have lent another's."""
+    def __init__(self, sources: Callable[[], Sequence[Source]]) -> None:
+        """Know the keys of all `sources` of the moment, as one may have lent another's."""
         self._sources = sources
         self._thread = ThreadPoolExecutor(1, "doctor")
         self._waiting = 0
@@ -79,5 +79,5 @@ class Examiner:
                 time.sleep(REST)
                 rested = time.thread_time()
 
-        others = [other for other in self._sources if other is not source]
+        others = [other for other in self._sources() if other is not source]
         return diagnose([source, *others], signatures, body, pause)

@@ -21,7 +21,7 @@ from relay.rejected.rejection import Rejection, headers_of, path_of
 from relay.rejected.ring import Ring
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from relay.core.gate import Address
     from relay.core.model import Source
@@ -46,21 +46,22 @@ _encode = msgspec.json.Encoder().encode
 class Rejections:
     """Remembers a sample of the refused requests, and has the doctor look at them. For the event loop alone."""
 
-    def __init__(self, sources: Sequence[Source], metrics: Metrics, *, keep_bodies: bool) -> None:
-        """Know the keys of `sources`; without `keep_bodies` no body outlives the doctor's look."""
+    def __init__(self, sources: Callable[[], Sequence[Source]], metrics: Metrics, *, keep_bodies: bool) -> None:
+        """Know the keys of `sources` of the moment; without `keep_bodies` no body outlives the doctor's look."""
         self._metrics = metrics
         self._keep_bodies = keep_bodies
         self._examiner = Examiner(sources)
         self._ring = Ring()
-        now = time.monotonic()
-        names = (*(source.name for source in sources), None)
-        self._buckets = {name: Bucket(TAKEN_A_SECOND, TAKEN_AT_ONCE, now) for name in names}
+        self._buckets: dict[str | None, Bucket] = {}  # by the source, of which there are few
         self._tasks: set[asyncio.Task[None]] = set()
         self._mark, self._last = secrets.token_hex(2), 0
 
     def wants(self, source: str | None) -> bool:
         """Tell whether one more of a source is taken now, and count it as taken."""
-        return self._buckets[source].take(time.monotonic())
+        now = time.monotonic()
+        if source not in self._buckets:
+            self._buckets[source] = Bucket(TAKEN_A_SECOND, TAKEN_AT_ONCE, now)
+        return self._buckets[source].take(now)
 
     def take(  # noqa: PLR0913, PLR0917 - what is known of a refused request
         self,

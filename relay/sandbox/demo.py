@@ -1,6 +1,7 @@
 """The demo: the relay at work on signed samples, with a Kafka inside or one that is there.
 
 embedded        the Kafka inside            samples      what is posted, by sender
+simulated       Syskit Point, and Entra ID  rotation     a new key under load, of workspaces
 demo.yaml       the relay's configuration   subscriber   who reads the records
 demonstration   a delivery after the other  screen       how all of it is shown
 overheard       what the relay logs         failure      what ends it early
@@ -16,16 +17,19 @@ import tempfile
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from relay import config, logs
 from relay.app import Relay
 from relay.core.errors import Unavailable
+from relay.health import ask_ready
 from relay.sandbox.demonstration import Demonstration
 from relay.sandbox.embedded import EmbeddedCluster, EmbeddedKafka
 from relay.sandbox.failure import Failure
 from relay.sandbox.overheard import Overheard
+from relay.sandbox.ports import free_ports
+from relay.sandbox.rotation import rotate_under_load
 from relay.sandbox.screen import Screen
+from relay.sandbox.simulated import SimulatedPoint
 from relay.sandbox.subscriber import Subscriber
 
 if TYPE_CHECKING:
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
 
 CONFIG = Path(__file__).with_name("demo.yaml")
 HOST = "127.0.0.1"
+INTRODUCED_WITHIN = 10.0  # seconds
 PREFIX = "relay-demo."  # of topics on a cluster that others use too
 
 
@@ -78,18 +83,22 @@ class Demo:
             asyncio.get_running_loop().add_signal_handler(number, self._leaving.set)
         embedded = EmbeddedKafka() if self._bootstrap is None else None
         bootstrap = embedded.address if embedded else str(self._bootstrap)
-        settings = self._configure(bootstrap)
         with Subscriber(bootstrap) as subscriber:
             if await self._unless_leaving(asyncio.to_thread(subscriber.find_cluster)):
-                relay = Relay(settings, EmbeddedCluster(settings.kafka, embedded.create) if embedded else None)
-                async with _running(relay, self._port):
-                    await self._unless_leaving(self._show(settings, relay, subscriber, once=once))
+                async with SimulatedPoint() as point:
+                    settings = self._configure(bootstrap, point)
+                    relay = Relay(settings, EmbeddedCluster(settings.kafka, embedded.create) if embedded else None)
+                    async with _running(relay, settings.listen.port):
+                        await self._unless_leaving(self._show(settings, relay, point, subscriber, once=once))
 
-    def _configure(self, bootstrap: str) -> Config:
+    def _configure(self, bootstrap: str, point: SimulatedPoint) -> Config:
+        port = self._port or free_ports(1)[0]  # known beforehand, as it is part of what is registered
         variables = {
             "DEMO_KAFKA": bootstrap,
-            "DEMO_KEY": str(uuid4()),
-            "DEMO_PORT": str(self._port),
+            "DEMO_POINT": point.url,
+            "DEMO_SECRET": point.authority.secret,
+            "DEMO_ENDPOINT": f"http://{HOST}:{port}/webhooks/contoso",
+            "DEMO_PORT": str(port),
             "DEMO_PREFIX": self._prefix,
             "DEMO_SPOOL": str(self._spool),
         }
@@ -98,12 +107,16 @@ class Demo:
         except config.Faulty as faulty:
             raise Failure("; ".join(f"{fault.path} {fault.what}" for fault in faulty.faults)) from faulty
 
-    async def _show(self, settings: Config, relay: Relay, subscriber: Subscriber, *, once: bool) -> None:
+    async def _show(
+        self, settings: Config, relay: Relay, point: SimulatedPoint, subscriber: Subscriber, *, once: bool
+    ) -> None:
         (source,) = settings.sources
         url = f"http://{HOST}:{relay.listener.port}{source.path}"
         self._screen.opening(url, subscriber.bootstrap, embedded=self._bootstrap is None)
+        await _introduced(relay, point, url)
+        self._screen.introduced(point.url, point.endpoints[url], point.key_id)
         demonstration = Demonstration(
-            source=source,
+            source=point.signing(source),
             url=url,
             spool=self._spool,
             screen=self._screen,
@@ -111,9 +124,10 @@ class Demo:
             subscriber=subscriber,
         )
         await demonstration.run()
+        self._screen.rotation(await rotate_under_load(point))
         if not once:
             health = f"http://{HOST}:{relay.admin.port}/readyz?verbose"
-            demonstration.invite(health, f"{self._prefix}syskit.ProvisioningCompleted")
+            demonstration.invite(point.signing(source), health, f"{self._prefix}syskit.ProvisioningCompleted")
             await self._leaving.wait()
 
     async def _unless_leaving(self, work: Coroutine[None, None, None]) -> bool:
@@ -127,6 +141,20 @@ class Demo:
         if not working.cancelled():
             working.result()
         return not self._leaving.is_set()
+
+
+async def _introduced(relay: Relay, point: SimulatedPoint, url: str) -> None:
+    """Wait until the relay has registered itself and has the key. Raises `Failure` when it does not come to that."""
+    try:
+        async with asyncio.timeout(INTRODUCED_WITHIN):
+            while url not in point.endpoints or not await asyncio.to_thread(_ready, relay):  # noqa: ASYNC110 - as an operator asks
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise Failure(f"the relay has not come to terms with the simulated Syskit Point at {point.url}") from None
+
+
+def _ready(relay: Relay) -> bool:
+    return ask_ready(HOST, relay.admin.port, INTRODUCED_WITHIN, as_json=False)[0]
 
 
 @asynccontextmanager

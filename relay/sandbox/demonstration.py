@@ -46,10 +46,10 @@ class Demonstration:
             await self._show(number, sample)
         self._overheard.telling = False
 
-    def invite(self, health: str, topic: str) -> None:
-        """Say where everything is, with a line to post and a line to read; `topic` is where that delivery goes."""
-        self._screen.closing(self._url, self._source.keys[0].secret.decode(), health)
-        self._screen.curl(self._url, own_sample(self._source))
+    def invite(self, source: Source, health: str, topic: str) -> None:
+        """Say where everything is, with a line to post as `source` and a line to read; `topic` is where that goes."""
+        self._screen.closing(self._url, source.keys[0].secret.decode(), health)
+        self._screen.curl(self._url, own_sample(source))
         self._screen.kcat(self._subscriber.bootstrap, topic)
         self._screen.leaving()
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
 import tempfile
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from relay.sandbox.drilled import Orders, load
 from relay.sandbox.failure import Failure
 from relay.sandbox.ordeal import Ordeal
 from relay.sandbox.patient import Patient
+from relay.sandbox.ports import free_ports
 from relay.sandbox.proxy import Proxy
 from relay.sandbox.verdict import Verdict
 from relay.sandbox.volley import Volley
@@ -104,10 +104,12 @@ class Drill:
         """Write the orders for the relay. Raises `config.Faulty`."""
         self._plan = plan
         self._folder = folder
-        port, admin_port = _free_ports(2)
+        port, admin_port = free_ports(2)
         variables = {
             "DEMO_KAFKA": ",".join(plan.embedded),
-            "DEMO_KEY": str(uuid4()),
+            "DEMO_POINT": "http://127.0.0.1:1",
+            "DEMO_SECRET": str(uuid4()),
+            "DEMO_ENDPOINT": "http://127.0.0.1:1/webhooks/contoso",
             "DEMO_PORT": "0",
             "DEMO_SPOOL": str(folder / "unused.db"),
         }
@@ -119,6 +121,7 @@ class Drill:
             max_size=SPOOL_BYTES,
             port=port,
             admin_port=admin_port,
+            key=str(uuid4()),
             embedded=plan.embedded,
         )
         self._config = load(self._orders)
@@ -227,9 +230,3 @@ def _proxies(addresses: Sequence[str]) -> Iterator[Mapping[str, Proxy]]:
             host, _, port = address.rpartition(":")
             proxies[address] = stack.enter_context(Proxy(host.strip("[]"), int(port)))
         yield proxies
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [probe.getsockname()[1] for probe in probes]

@@ -1,7 +1,8 @@
 """The relay that is drilled, as a process: `python -m relay.sandbox.drilled`, with its orders in the environment.
 
 It is the relay by the user's own configuration, but for a spool, ports and topics of its own, and its way to
-Kafka: each broker's address leads to a proxy. Names, certificates and passwords stay the brokers' own.
+Kafka: each broker's address leads to a proxy. Names, certificates and passwords stay the brokers' own. Syskit
+Point is left alone: nothing is registered there, and a source that fetches its key gets one of the drill's.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from relay import app, config, logs
+from relay.core.model import Key
+from relay.core.signature import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,6 +42,7 @@ class Orders(msgspec.Struct, frozen=True):
     max_size: int
     port: int
     admin_port: int
+    key: str
     embedded: tuple[str, ...] = ()
     ways: dict[str, int] = {}
 
@@ -96,8 +100,12 @@ def load(orders: Orders) -> Config:
     kafka = replace(own.kafka, topics=replace(own.kafka.topics, create=True))
     if orders.embedded:
         kafka = replace(kafka, bootstrap_servers=orders.embedded, security=config.Security())
+    secret = orders.key.encode()
+    keys = (Key(fingerprint(secret), secret),)
     return replace(
         own,
+        sources=tuple(replace(source, keys=source.keys or keys) for source in own.sources),
+        points={},
         listen=replace(own.listen, host="127.0.0.1", port=orders.port),
         admin=config.Admin(port=orders.admin_port),
         kafka=kafka,

@@ -31,35 +31,38 @@ def samples(source: Source) -> Sequence[Sample]:
     In order: the three types that Syskit Point documents, one it does not, the first one again, a
     forgery, one that cannot be read, and one that a rule drops.
     """
-    started = _sample(source, "A team is requested: the event becomes a record.", "published", _started("Marketing"))
-    completed = _sample(source, "The team is there: its type names the topic.", "published", _completed("Marketing"))
-    failed = _sample(source, "Another one failed: two rules match, and each gives a record.", "published", _failed())
+    requested = _sample(source, "A team is requested: the event becomes a record.", "published", started("Marketing"))
+    done = _sample(source, "The team is there: its type names the topic.", "published", completed("Marketing"))
+    gone_wrong = _sample(
+        source, "Another one failed: two rules match, and each gives a record.", "published", failed("Research")
+    )
     unknown = _sample(source, "A type that nobody documented is routed like any other.", "published", _undocumented())
     again = replace(
-        started, title="The first one comes again: it is recognised, and not published twice.", status="duplicate"
+        requested, title="The first one comes again: it is recognised, and not published twice.", status="duplicate"
     )
     forged = replace(
-        completed,
+        done,
         title="A forgery, altered after it was signed: it is refused, and nothing is stored.",
         status=None,
-        body=completed.body.replace(b'"Marketing"', b'"Salaries"'),
+        body=done.body.replace(b'"Marketing"', b'"Salaries"'),
     )
     malformed = _sample(
         source,
         "Authentic, but cut short: it is not refused, as nobody would send it again, but kept.",
         "dead",
-        _started("Legal")[:96],
+        started("Legal")[:96],
     )
-    dropped = _sample(source, "What a rule drops is dropped by name, and counted.", "dropped", _started("sandbox-42"))
-    return (started, completed, failed, unknown, again, forged, malformed, dropped)
+    dropped = _sample(source, "What a rule drops is dropped by name, and counted.", "dropped", started("sandbox-42"))
+    return (requested, done, gone_wrong, unknown, again, forged, malformed, dropped)
 
 
 def own_sample(source: Source) -> Sample:
     """Make one more for whoever posts it, a ProvisioningCompleted."""
-    return _sample(source, "Post one yourself; again, and it is a duplicate:", "published", _completed("Sales"))
+    return _sample(source, "Post one yourself; again, and it is a duplicate:", "published", completed("Sales"))
 
 
-def _completed(name: str) -> bytes:
+def completed(name: str) -> bytes:
+    """Make the body of a ProvisioningCompleted."""
     content = {
         "name": name,
         "type": "MicrosoftTeams",
@@ -69,7 +72,8 @@ def _completed(name: str) -> bytes:
     return _body("ProvisioningCompleted", content)
 
 
-def _started(name: str) -> bytes:
+def started(name: str) -> bytes:
+    """Make the body of a ProvisioningStarted."""
     content = {
         "name": name,
         "type": "MicrosoftTeams",
@@ -79,9 +83,10 @@ def _started(name: str) -> bytes:
     return _body("ProvisioningStarted", content)
 
 
-def _failed() -> bytes:
+def failed(name: str) -> bytes:
+    """Make the body of a ProvisioningFailed."""
     content = {
-        "name": "Research",
+        "name": name,
         "type": "SharePointSiteCollection",
         "error": "The URL is taken.",
         "correlationId": str(uuid4()),

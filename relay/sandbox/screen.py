@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from relay.sandbox.rotation import Rotated
     from relay.sandbox.samples import Sample
     from relay.sandbox.sender import Answer
     from relay.sandbox.subscriber import Read
@@ -35,6 +38,19 @@ class Screen:
         kafka = "an embedded Kafka" if embedded else "Kafka"
         self._line(f"The relay takes deliveries at {url}")
         self._line(f"and publishes them to {kafka} at {bootstrap}.")
+
+    def introduced(self, point: str, types: Sequence[str], key_id: str) -> None:
+        """Say what the relay has done by itself at Syskit Point."""
+        self._line(f"At a simulated Syskit Point, {point}, it has registered that address for {', '.join(types)},")
+        self._line(f"and fetched the signature key, whose fingerprint is {key_id}.")
+
+    def rotation(self, rotated: Rotated) -> None:
+        """Show what came of a rotation."""
+        self._line()
+        self._line(click.style("The key is rotated while workspaces are provisioned: nothing is refused.", bold=True))
+        self._part("old key", f"{rotated.old}, signed {rotated.by_old} deliveries", "cyan")
+        self._part("new key", f"{rotated.new}, signed {rotated.by_new} deliveries", "cyan")
+        self._part("refused", f"0 of {rotated.by_old + rotated.by_new}, each sent once", "green")
 
     def title(self, number: int, sample: Sample) -> None:
         """Say what the next delivery shows."""

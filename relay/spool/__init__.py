@@ -3,7 +3,7 @@
 from relay.spool.browser import Browser
 from relay.spool.census import Census, Row, Tally
 from relay.spool.failure import Damaged
-from relay.spool.file import InUse, in_use
+from relay.spool.file import InUse, Lock, in_use
 from relay.spool.kept import Aloft, Kept, Known, Listed, Settled, Wanted
 from relay.spool.reconciliation import Discrepancy, Found, Reconciliation
 from relay.spool.spool import Spool
@@ -45,6 +45,7 @@ __all__ = [
     "Kept",
     "Known",
     "Listed",
+    "Lock",
     "Reconciliation",
     "Row",
     "Settled",

@@ -12,6 +12,7 @@ from relay.core.errors import Refusal, Rejected
 from relay.core.model import Signs
 from relay.core.signature import sign
 from relay.ingest import Headers, Ingest
+from relay.keys import Keys
 from relay.metrics import Metrics
 from relay.server.door import FAILURES_AT_ONCE
 from tests.cli.typed import free_port, relay
@@ -147,7 +148,8 @@ def test_who_forges_too_much_is_throttled_and_nobody_else(running: Running) -> N
 async def test_who_is_throttled_costs_no_second_look(tmp_path: Path) -> None:
     """The other reading is not tried for one whose network has failed too often."""
     metrics = Metrics(sources=["contoso"], types=(), dropping=(), topics=(), version="0")
-    ingest = Ingest(read(tmp_path / "c.yaml"), None, None, None, metrics)  # type: ignore[arg-type]  # none is reached
+    config = read(tmp_path / "c.yaml")
+    ingest = Ingest(config, None, None, None, Keys(config, metrics), metrics)  # type: ignore[arg-type]  # none is reached
     body = b'{"content":1}'
     fits_content = [sign(SOURCE.keys[0].secret, b"1")]
     assert SOURCE.signs is Signs.BODY

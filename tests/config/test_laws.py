@@ -19,7 +19,10 @@ from tests.config.small import KEY
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LINES = (Path(__file__).parents[2] / "config" / "relay.yaml").read_text().splitlines()
+MANUAL = (Path(__file__).parents[2] / "config" / "relay.yaml").read_text()
+# With the example of Syskit Point's API, which stands in comments, in force.
+WHOLE = MANUAL.replace("    point: null\n", "").replace("    #   url:", "    point:\n    #   url:")
+LINES = WHOLE.replace("    #   ", "      ").replace("${file:/run/secrets/point_client}", "${KEY}").splitlines()
 SECRET = "9f86d081-884c-4d63-8c7d-59ab0c55ad01"
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.just("${KEY}")
@@ -72,6 +75,13 @@ def test_any_tree_is_read_or_faulty(place: Path, tree: dict[str, object]) -> Non
     outcome(place, yaml.safe_dump(tree, allow_unicode=True).encode())
 
 
+def test_the_whole_manual_is_read(place: Path) -> None:
+    """The file that the slips are made in is a good one, with every section."""
+    config = outcome(place, "\n".join(LINES).encode())
+    assert isinstance(config, Config)
+    assert config.points["contoso"].register
+
+
 @settings(max_examples=200)
 @given(
     number=st.integers(0, len(LINES) - 1),
@@ -94,6 +104,8 @@ def test_a_slip_in_the_manual_is_read_or_faulty(place: Path, number: int, old: s
 def test_a_literal_key_is_never_shown(place: Path, number: int, old: str, new: str) -> None:
     """A key written into the file is in no output, wherever else in the file the slip is."""
     text = "\n".join(LINES).replace(re.search(r'"\$\{SYSKIT.*\}"', "\n".join(LINES))[0], SECRET)  # type: ignore[index]
+    text = text.replace('"${KEY}"', SECRET).replace("webhooks/contoso   #", f"webhooks/contoso?code={SECRET}   #")
+    assert text.count(SECRET) == 3
     lines = text.splitlines()
     lines[number] = lines[number].replace(old, new, 1)
     said = outcome(place, "\n".join(lines).encode("utf-8", "replace"))

@@ -21,7 +21,7 @@ LOUD = [sign(SECRET.upper(), BODY)]
 
 async def test_what_goes_wrong_is_found() -> None:
     """The verdict names the key and the mistake, and is said to explain."""
-    doctor = Examiner([SOURCE])
+    doctor = Examiner(lambda: [SOURCE])
     verdict, explained = await doctor.examine(SOURCE, LOUD, BODY)
     doctor.stop()
     key = f"key {SOURCE.keys[0].id} of the source contoso"
@@ -31,7 +31,7 @@ async def test_what_goes_wrong_is_found() -> None:
 
 async def test_what_is_large_is_not_tried() -> None:
     """A forger's megabyte costs nothing."""
-    doctor = Examiner([SOURCE])
+    doctor = Examiner(lambda: [SOURCE])
     verdict, explained = await doctor.examine(SOURCE, LOUD, bytes(examiner.MAX_BODY + 1))
     doctor.stop()
     assert not explained
@@ -41,7 +41,7 @@ async def test_what_is_large_is_not_tried() -> None:
 async def test_time_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the processor time is used up, the verdict says so, and where there is more."""
     monkeypatch.setattr(examiner, "BUDGET", 0.0)
-    doctor = Examiner([SOURCE])
+    doctor = Examiner(lambda: [SOURCE])
     verdict, explained = await doctor.examine(SOURCE, LOUD, BODY)
     doctor.stop()
     assert (str(verdict)[:38], explained) == ("not found out in the time there was; r", False)
@@ -56,7 +56,7 @@ async def test_few_wait_and_the_loop_is_free(monkeypatch: pytest.MonkeyPatch) ->
         assert go_on.wait(20)
 
     monkeypatch.setattr(examiner, "diagnose", slow)
-    doctor = Examiner([SOURCE])
+    doctor = Examiner(lambda: [SOURCE])
     waiting = [asyncio.ensure_future(doctor.examine(SOURCE, LOUD, BODY)) for _ in range(examiner.MAX_WAITING)]
     await asyncio.sleep(0)
     assert await doctor.examine(SOURCE, LOUD, BODY) == (None, False)
@@ -68,7 +68,7 @@ async def test_few_wait_and_the_loop_is_free(monkeypatch: pytest.MonkeyPatch) ->
 
 async def test_a_stop_does_not_wait_for_the_doctor() -> None:
     """What is under way ends, without a finding; and nothing is begun any more."""
-    doctor = Examiner([SOURCE])
+    doctor = Examiner(lambda: [SOURCE])
     waiting = [asyncio.ensure_future(doctor.examine(SOURCE, ["A" * 44], BODY)) for _ in range(examiner.MAX_WAITING)]
     await asyncio.sleep(0)
     doctor.stop()
@@ -83,6 +83,6 @@ async def test_a_fault_of_the_doctor_hinders_nobody(monkeypatch: pytest.MonkeyPa
         raise RuntimeError("a fault in line 17")
 
     monkeypatch.setattr(examiner, "diagnose", faulty)
-    doctor = Examiner([SOURCE])
+    doctor = Examiner(lambda: [SOURCE])
     assert await doctor.examine(SOURCE, LOUD, BODY) == (None, False)
     doctor.stop()

@@ -19,7 +19,7 @@ async def test_of_a_flood_one_a_second_is_taken(monkeypatch: pytest.MonkeyPatch)
     clock.monotonic = lambda: clock.now
     monkeypatch.setattr("relay.rejected.rejections.time", clock)
     metrics = Metrics(sources=["contoso"], types=(), dropping=(), topics=(), version="0")
-    rejections = Rejections([SOURCE], metrics, keep_bodies=False)
+    rejections = Rejections(lambda: [SOURCE], metrics, keep_bodies=False)
     assert sum(rejections.wants("contoso") for _ in range(1000)) == 10
     assert sum(rejections.wants(None) for _ in range(1000)) == 10
     clock.now = 7.0

@@ -158,11 +158,10 @@ def test_the_drill_has_everything_of_its_own(tmp_path: Path) -> None:
     """Spool, ports and topics are the drill's; keys, rules and limits are the user's."""
     path = configured(tmp_path, "127.0.0.1:1", ack={"after": "stored"}, dead_letters={"topic": "users.dead"}, kafka={
         "bootstrap_servers": ["127.0.0.1:1"], "topics": {"create": False, "partitions": 7},
-    }, dead_letters={"topic": "users.dead"})  # fmt: skip
-    config = load(Orders(str(path), {}, "drill.", str(tmp_path / "own.db"), 4 << 20, 1234, 1235))
+    })  # fmt: skip
+    config = load(Orders(str(path), {}, "drill.", str(tmp_path / "own.db"), 4 << 20, 1234, 1235, "a-key-of-the-drill"))
     assert (config.spool.path, config.spool.max_size) == (tmp_path / "own.db", 4 << 20)
     assert (config.listen.port, config.admin.port) == (1234, 1235)
-    assert config.dead_letters.topic == "drill.users.dead"
     (route,) = config.routes
     assert [topic.source for topic in route.topics] == ["drill.users.{type}"]
     assert config.dead_letters.topic == "drill.users.dead"
@@ -178,6 +177,23 @@ def test_what_strangers_wrote_is_told_safely(tmp_path: Path, monkeypatch: pytest
     done = CliRunner().invoke(drill, ["-c", str(configured(tmp_path, "127.0.0.1:1"))])
     assert "\x1b" not in done.output
     assert done.output.count(r"unknown: \x1b[2J in t at 0/1") == 2
+
+
+def test_the_drill_leaves_syskit_point_alone(tmp_path: Path) -> None:
+    """A source that fetches its key does not while it is drilled, nor registers itself, and has a key all the same."""
+    point = {
+        "url": "https://point.contoso.com",
+        "tenant": "contoso.onmicrosoft.com",
+        "client_id": "5c1d9a6e-3f2b-4a77-9f0e-2b6f1f3f6c01",
+        "client_secret": "${SECRET}",
+        "scope": "api/.default",
+        "register": {"endpoint": "https://relay.contoso.com/webhooks/contoso"},
+    }
+    path = configured(tmp_path, "127.0.0.1:1", sources={"contoso": {"path": "/webhooks/contoso", "point": point}})
+    orders = Orders(str(path), {"SECRET": "hunter2"}, "drill.", "spool.db", 4 << 20, 1234, 1235, "a-key-of-the-drill")
+    config = load(orders)
+    assert config.points == {}
+    assert [key.secret for key in config.sources[0].keys] == [b"a-key-of-the-drill"]
 
 
 class Well:

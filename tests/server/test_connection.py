@@ -52,7 +52,7 @@ async def listening(**listen: float) -> AsyncIterator[Listener]:
         [SOURCE],
         Slow(),
         metrics,
-        Rejections([SOURCE], metrics, keep_bodies=False),
+        Rejections(lambda: [SOURCE], metrics, keep_bodies=False),
     )
     await listener.start()
     try:

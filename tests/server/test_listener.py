@@ -80,7 +80,11 @@ async def test_a_fault_of_ours_is_answered_503() -> None:
     """What nobody expected costs the sender a retry: 503, told in the log and to nobody else."""
     metrics = Metrics(sources=["contoso"], types=(), dropping=(), topics=(), version="0")
     listener = Listener(
-        Listen(host="127.0.0.1", port=0), [SOURCE], Faulty(), metrics, Rejections([SOURCE], metrics, keep_bodies=False)
+        Listen(host="127.0.0.1", port=0),
+        [SOURCE],
+        Faulty(),
+        metrics,
+        Rejections(lambda: [SOURCE], metrics, keep_bodies=False),
     )
     await listener.start()
     try:
@@ -100,7 +104,11 @@ async def test_a_flood_of_refusals_is_told_ten_times_a_second(monkeypatch: pytes
     monkeypatch.setattr("relay.server.listener.time", stopped)
     metrics = Metrics(sources=["contoso"], types=(), dropping=(), topics=(), version="0")
     listener = Listener(
-        Listen(host="127.0.0.1", port=0), [SOURCE], Faulty(), metrics, Rejections([SOURCE], metrics, keep_bodies=False)
+        Listen(host="127.0.0.1", port=0),
+        [SOURCE],
+        Faulty(),
+        metrics,
+        Rejections(lambda: [SOURCE], metrics, keep_bodies=False),
     )
     unsigned, unknown = request(event(), {}), request(event(), {}, "/elsewhere")
     faulty = request(event(), signed(event()))

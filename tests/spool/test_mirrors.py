@@ -40,7 +40,7 @@ def test_a_dead_letter_is_mirrored_once(path: Path) -> None:
         append(store, entry("1", status=Status.DEAD), entry("2"), entry("3", status=Status.DEAD))
         assert (unmirrored(path), unmirrored(path, 1)) == ([1, 3], [3])
         with closing(Reader(path)) as reader:
-            assert reader.unmirrored(2) == [Dead(3, entry("3").delivery, "unroutable", "no rule matches")]
+            assert reader.unmirrored(2, ["contoso"]) == [Dead(3, entry("3").delivery, "unroutable", "no rule matches")]
         dead = store.usage.dead
         assert append(store, mirror(1), mirror(1)) == [
             Appended(4, Status.PENDING, None, None), Appended(1, Status.DEAD, None, None, duplicate=True)

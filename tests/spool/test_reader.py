@@ -116,7 +116,7 @@ def test_a_reader_that_cannot_read_says_so(reader: Reader) -> None:
         lambda: reader.page(0, 1),
         lambda: reader.load([1]),
         lambda: reader.fact(1),
-        lambda: reader.unmirrored(0),
+        lambda: reader.unmirrored(0, ["contoso"]),
         reader.flights,
         reader.pending_since,
     ]

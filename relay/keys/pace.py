@@ -1,0 +1,50 @@
+"""Pace: when the key may be fetched. Pure: times, in seconds of any clock that only goes on, are handed in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+GAPS = (1.0, 2.0, 4.0, 8.0, 10.0)
+"""Seconds between two fetches that signatures ask for, the more of them brought no new key."""
+
+QUIET = 60.0  # seconds without a fetch after which the gaps are small again
+MAX_BACKOFF = 60.0
+
+
+@dataclass(slots=True)
+class Pace:
+    """`due` is when the next fetch begins by itself, `soonest` when one may begin that is asked for.
+
+    A forger's signatures ask for ever fewer fetches, at last six a minute. The first gaps are shorter than a request
+    waits, so that a delivery whose key is new waits for its fetch, unless signatures have failed for a while.
+    """
+
+    every: float
+    due: float = 0.0
+    soonest: float = 0.0
+    failures: int = 0
+    _began: float = -QUIET
+    _useless: int = 0
+
+    def begin(self, now: float) -> None:
+        """Begin a fetch."""
+        if now - self._began >= QUIET:
+            self._useless = 0
+        self._began = now
+
+    def succeeded(self, *, changed: bool) -> None:
+        """End it with a key, which is another one than before or not."""
+        self.failures = 0
+        self.soonest = self._began + GAPS[min(self._useless, len(GAPS) - 1)]
+        self._useless = 0 if changed else self._useless + 1
+        self.due = self._began + self.every
+
+    def failed(self, now: float, retry_after: float | None, jitter: float) -> None:
+        """End it without one: wait as long as the other side asks, or ever longer; `jitter` is from 0 to 1."""
+        self.failures += 1
+        longest = min(MAX_BACKOFF, self.every, 2.0 ** min(self.failures, 10))
+        self.soonest = self.due = now + max(retry_after or 0.0, 1.0 + jitter * (longest - 1.0))
+
+    def ask(self, now: float) -> None:
+        """Let a person who asks for a fetch not wait."""
+        self.soonest = min(self.soonest, now)

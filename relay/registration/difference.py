@@ -1,0 +1,66 @@
+"""Difference: what is registered at Syskit Point, held against what should be. Pure."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from relay.config.url import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from relay.point import Endpoint
+
+
+class Finding(enum.StrEnum):
+    """How a registration stands: as configured, not there, or there with other types."""
+
+    RIGHT = "right"
+    MISSING = "missing"
+    DIFFERENT = "different"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What was found of the wanted endpoint, and the types registered for it.
+
+    `stale` are URLs that differ from the wanted one in their query alone: perhaps ours, with an older secret, so they
+    are told and never deleted unasked. `str` is a sentence without any query.
+    """
+
+    wanted: Endpoint
+    finding: Finding
+    types: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Say it."""
+        url, types = shown(self.wanted.url), _listed(self.wanted.types)
+        said = {
+            Finding.RIGHT: f"{url} is registered for {types}",
+            Finding.MISSING: f"{url} is not registered; it should be, for {types}",
+            Finding.DIFFERENT: f"{url} is registered for {_listed(self.types)}; it should be for {types}",
+        }[self.finding]
+        count = len(self.stale)
+        return f"{said}; so is it {'once' if count == 1 else f'{count} times'} with another query" if count else said
+
+
+def difference(wanted: Endpoint, registered: Sequence[Endpoint]) -> Difference:
+    """Hold what is registered against what is wanted; the order of types, and how often one stands, do not matter."""
+    ours = [endpoint for endpoint in registered if endpoint.url == wanted.url]
+    types = tuple(dict.fromkeys(kind for endpoint in ours for kind in endpoint.types))
+    stale = tuple(each.url for each in registered if each.url != wanted.url and _bare(each.url) == _bare(wanted.url))
+    if not ours:
+        return Difference(wanted, Finding.MISSING, (), stale)
+    finding = Finding.RIGHT if set(types) == set(wanted.types) else Finding.DIFFERENT
+    return Difference(wanted, finding, types, stale)
+
+
+def _bare(url: str) -> str:
+    return url.partition("?")[0]
+
+
+def _listed(types: Sequence[str]) -> str:
+    return ", ".join(types) or "no type"

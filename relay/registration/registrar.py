@@ -1,0 +1,92 @@
+"""Registrar: looks after one source's registration while the relay runs."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+import structlog
+
+from relay.config.url import shown
+from relay.health import Check, State
+from relay.point import Endpoint, Point, PointError
+from relay.registration.difference import Difference, Finding, difference
+from relay.registration.mending import mend
+
+if TYPE_CHECKING:
+    from relay.config import PointConfig, Register
+    from relay.metrics import Metrics
+
+log = structlog.get_logger()
+
+MAX_BACKOFF = 300.0
+
+
+class Registrar:
+    """Compares and mends at start and every `register.every`, until `run` is cancelled. Never stops the relay."""
+
+    def __init__(self, source: str, config: PointConfig, register: Register, metrics: Metrics) -> None:
+        """Ask nothing yet."""
+        self._source = source
+        self._config = config
+        self._every = register.every
+        self._wanted = Endpoint(register.endpoint, register.types)
+        self._metrics = metrics
+        self._found: Difference | None = None
+        self._fault: str | None = None
+        self._failures = 0
+        metrics.point.registered(source, right=False)
+
+    @property
+    def check(self) -> Check:
+        """A row of health, which fails without making the relay unready: what comes can still be stored."""
+        name = f"registration of {self._source}"
+        if self._fault:
+            return Check(name, State.FAIL, self._fault, vital=False)
+        if self._found is None:
+            return Check(name, State.WARN, "Syskit Point was not asked yet", vital=False)
+        state = State.OK if self._found.finding is Finding.RIGHT else State.FAIL
+        return Check(name, state, str(self._found), vital=False)
+
+    async def run(self) -> None:
+        """Look, mend, and wait."""
+        async with Point(self._config) as point:
+            while True:
+                pause = await self._look(point)
+                await asyncio.sleep(pause)
+
+    async def _look(self, point: Point) -> float:
+        """Compare once and mend what is to be mended; give the seconds until the next time."""
+        try:
+            self._see(difference(self._wanted, await point.endpoints()))
+            if self._found and self._found.finding is not Finding.RIGHT:
+                await self._mend(point, self._found)
+        except PointError as error:
+            return self._fail(str(error), error.retry_after)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not end the relay, which stores all the same
+            return self._fail(f"unexpected: {error!r}", None)
+        self._fault, self._failures = None, 0
+        return self._every
+
+    async def _mend(self, point: Point, found: Difference) -> None:
+        log.warning("registration.missing", source=self._source, finding=found.finding, detail=str(found))
+        now = await mend(point, found)
+        self._see(now)
+        if now.finding is not Finding.RIGHT:
+            raise PointError(f"{now}, although Syskit Point was told so; look at its webhook settings", curable=True)
+        log.info("registration.mended", source=self._source, endpoint=shown(now.wanted.url), types=now.wanted.types)
+        self._metrics.point.registration_mended(self._source)
+
+    def _see(self, found: Difference) -> None:
+        self._found = found
+        self._metrics.point.registered(self._source, right=found.finding is Finding.RIGHT)
+
+    def _fail(self, why: str, retry_after: float | None) -> float:
+        """Tell what went wrong, and give how long to wait: no longer than usual, save when asked to."""
+        self._fault = why
+        self._failures += 1
+        longest = min(MAX_BACKOFF, self._every, 2.0 ** min(self._failures, 10))
+        wait = max(retry_after or 0.0, 1.0 + random.random() * (longest - 1.0))  # noqa: S311 - it spreads, hides nothing
+        log.error("registration.failed", source=self._source, error=why, again_in=round(wait, 1))
+        return wait

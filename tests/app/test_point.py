@@ -1,0 +1,174 @@
+"""The relay as an administrator of Syskit Point runs it: from a file without a key or a registration, to a rotation."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import subprocess
+from functools import partial
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from relay.core.signature import fingerprint
+from relay.sandbox.authority import CLIENT_ID, SCOPE, TENANT
+from relay.sandbox.simulated import SimulatedPoint
+from relay.sandbox.workspaces import Workspaces
+from tests.running import PATH, RELAY, Running, event, settings
+from tests.wire import PATIENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+ELSEWHERE = "127.0.0.1:1"  # no Kafka: what is stored is acknowledged all the same
+
+
+def administered(simulated: SimulatedPoint, folder: Path) -> tuple[dict[str, object], str]:
+    """Give what an administrator writes, and the public URL: no key, no registration."""
+    secret = folder / "client_secret"
+    secret.write_text(simulated.authority.secret)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        admin_port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}{PATH}"
+    point = {
+        "url": simulated.url, "authority": simulated.url, "tenant": TENANT, "client_id": CLIENT_ID, "scope": SCOPE,
+        "client_secret": f"${{file:{secret}}}", "register": {"endpoint": f"{url}?code=hunter2", "every": "1s"},
+    }  # fmt: skip
+    written = settings(
+        ELSEWHERE, folder, "t", sources={"contoso": {"path": PATH, "point": point}}, ack={"after": "stored"},
+        listen={"host": "127.0.0.1", "port": port}, admin={"port": admin_port},
+    )  # fmt: skip
+    return written, f"{url}?code=hunter2"
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for a condition, in a thread, so that Syskit Point goes on answering."""
+    async with asyncio.timeout(PATIENCE):
+        while not await asyncio.to_thread(condition):  # noqa: ASYNC110 - nobody tells when it is so
+            await asyncio.sleep(0.01)
+
+
+async def verb(relay: Running, *words: str) -> tuple[int, str, str]:
+    """Run a verb as a user does: exit code, stdout, stderr."""
+    command = [RELAY, *words, "-c", str(relay.config)]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def _has_sent(simulated: SimulatedPoint, more_than: int) -> bool:
+    return len(simulated.sent) > more_than
+
+
+async def test_from_registration_to_rotation_without_a_person(tmp_path: Path) -> None:
+    """The relay registers itself, fetches the key, refuses nothing in a rotation, and mends what is deleted."""
+    async with SimulatedPoint() as simulated:
+        written, url = administered(simulated, tmp_path)
+        relay = Running(tmp_path, written)
+        try:
+            await asyncio.to_thread(relay.start)
+            await until(lambda: simulated.endpoints == {url: ("*",)})
+            workspaces = Workspaces(simulated, 50.0, takes=0.05)
+            load = asyncio.create_task(workspaces.run())
+            keys = [simulated.key]
+            for _ in range(2):
+                seen = len(simulated.sent)
+                await until(partial(_has_sent, simulated, seen + 40))
+                keys.append(simulated.rotate())
+            seen = len(simulated.sent)
+            await until(lambda: len(simulated.sent) > seen + 40)
+            workspaces.stop()
+            await load
+            assert {sent.status for sent in simulated.sent} == {202}
+            ids = [fingerprint(key.encode()) for key in keys]
+            assert {sent.key_id for sent in simulated.sent} == set(ids)
+            simulated.endpoints.clear()
+            await until(lambda: simulated.endpoints == {url: ("*",)})
+            await until(lambda: len(relay.told("registration.mended")) == 2)
+            assert await asyncio.to_thread(relay.metric, "relay_deliveries_accepted_total") == len(simulated.sent)
+
+            code, out, _ = await verb(relay, "keys", "list", "--json")
+            rows = [json.loads(line) for line in out.splitlines()]
+            assert (code, [(row["fingerprint"], row["state"]) for row in rows]) == (
+                0, [(ids[0], "retiring"), (ids[1], "retiring"), (ids[2], "current")]
+            )  # fmt: skip
+            assert all(row["last_used"] for row in rows)
+            code, out, _ = await verb(relay, "keys", "retire", ids[0])
+            assert code == 0
+            answer = await asyncio.to_thread(relay.post, event(), key=keys[0])
+            assert answer.status == 401
+            await asyncio.to_thread(relay.stop)
+            everything = relay.text + out + (await verb(relay, "keys", "list"))[1]
+        finally:
+            if relay.runs:
+                await asyncio.to_thread(relay.kill9)
+    assert not any(secret in everything for secret in (*keys, "hunter2", simulated.authority.secret))
+    assert "Traceback" not in everything
+
+
+async def test_a_restart_while_the_api_is_away(tmp_path: Path) -> None:
+    """Fetched keys are good after a restart without Syskit Point; what is signed with another is put off with 503."""
+    async with SimulatedPoint() as simulated:
+        written, _ = administered(simulated, tmp_path)
+        relay = Running(tmp_path, written)
+        await asyncio.to_thread(relay.start)
+        key = simulated.key
+        await asyncio.to_thread(relay.kill9)
+    try:
+        await asyncio.to_thread(relay.start)
+        assert (await asyncio.to_thread(relay.post, event(), key=key)).status == 202
+        answer = await asyncio.to_thread(relay.post, event(), key=str(uuid4()))
+        assert (answer.status, int(answer.headers["retry-after"]) >= 1) == (503, True)
+        ready = await asyncio.to_thread(relay.get, "/readyz?verbose")
+        assert (ready.status, b"[-] registration of contoso: " in ready.body) == (200, True)
+    finally:
+        await asyncio.to_thread(relay.kill9)
+
+
+async def test_verbs_of_keys_at_rest(tmp_path: Path) -> None:
+    """Without a relay that runs keys are fetched, listed and retired all the same; never shown."""
+    async with SimulatedPoint() as simulated:
+        written, _ = administered(simulated, tmp_path)
+        relay = Running(tmp_path, written)
+        key_id = fingerprint(simulated.key.encode())
+        assert await verb(relay, "keys", "list") == (
+            0,
+            "SOURCE  KEY  STATE  FROM  FIRST SEEN  LAST USED  RETIRES\n",
+            "there is no key\n",
+        )
+        code, out, _ = await verb(relay, "keys", "fetch")
+        assert (code, key_id in out, simulated.key in out) == (0, True, False)
+        code, _, err = await verb(relay, "keys", "retire", "00000000")
+        assert (code, "no key has the fingerprint 00000000" in err) == (1, True)
+        code, out, err = await verb(relay, "keys", "retire", key_id)
+        assert (code, "retired" in out, "contoso has no key now" in err) == (0, True, True)
+        code, _, err = await verb(relay, "keys", "fetch")
+        assert (code, "was retired by hand and is not taken back" in err) == (1, True)
+
+
+async def test_verbs_of_endpoints(tmp_path: Path) -> None:
+    """A dry run prints the difference and does nothing; with --yes it is done; no query is ever shown."""
+    async with SimulatedPoint() as simulated:
+        written, url = administered(simulated, tmp_path)
+        relay, bare = Running(tmp_path, written), url.partition("?")[0]
+        simulated.endpoints = {f"{url}3": ("*",), "https://other": ("*",)}
+        said = f"{bare}?*** is not registered; it should be, for *; so is it once with another query\n"
+        for words in (("--dry-run",), ()):
+            code, out, err = await verb(relay, "endpoints", "sync", *words)
+            assert (code, out, url in simulated.endpoints) == (1, said, False), err
+        code, out, _ = await verb(relay, "endpoints", "sync", "--yes")
+        assert (code, out) == (0, f"{bare}?*** is registered for *\n")
+        assert simulated.endpoints == {"https://other": ("*",), url: ("*",)}
+        assert (await verb(relay, "endpoints", "list"))[1] == (f"https://other  *\n{bare}?***  *  (configured)\n")
+        assert (await verb(relay, "endpoints", "delete", "--yes"))[:2] == (0, f"deleted {bare}?***\n")
+        code, _, err = await verb(relay, "endpoints", "delete", "--yes")
+        assert (code, err) == (1, f"relay: {bare}?*** is not registered\n")
+        code, out, _ = await verb(relay, "endpoints", "register", "--yes", "--json")
+        assert (code, json.loads(out)["finding"]) == (0, "right")
+        simulated.authority.secret = "another"
+        code, _, err = await verb(relay, "endpoints", "list")
+        assert (code, "AADSTS7000215" in err) == (1, True)

@@ -1,0 +1,1 @@
+"""Tests of the client of Syskit Point's API, against the simulated one."""

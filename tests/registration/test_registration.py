@@ -1,0 +1,164 @@
+"""The registration: compared, created, mended with the shortest gap, its loss told; queries are never shown."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from aiohttp import web
+from structlog.testing import capture_logs
+
+from relay.config import Register
+from relay.health import State
+from relay.metrics import Metrics
+from relay.point import Endpoint, Point
+from relay.registration import Finding, Registrar, difference, mend
+from relay.sandbox import faults
+from relay.sandbox.simulated import Part, SimulatedPoint
+from tests.keys.conftest import until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, MutableMapping
+
+URL = "https://relay.contoso.com/webhooks/contoso?code=hunter2"
+WANTED = Endpoint(URL, ("ProvisioningCompleted", "ProvisioningFailed"))
+
+
+@pytest.fixture(name="simulated")
+async def fixture_simulated() -> AsyncIterator[SimulatedPoint]:
+    """Give a Syskit Point where everything is right."""
+    async with SimulatedPoint() as simulated:
+        yield simulated
+
+
+@asynccontextmanager
+async def registrar(simulated: SimulatedPoint, every: float = 3600.0) -> AsyncIterator[tuple[Registrar, Metrics]]:
+    """Look after the registration as a relay does."""
+    metrics = Metrics(sources=("contoso",), types=(), dropping=(), topics=(), version="1")
+    register = Register(URL, WANTED.types, every)
+    one = Registrar("contoso", simulated.config(register=register), register, metrics)
+    running = asyncio.create_task(one.run())
+    try:
+        yield one, metrics
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("registered", "finding", "types", "stale"),
+    [
+        ((), Finding.MISSING, (), ()),
+        ((WANTED,), Finding.RIGHT, WANTED.types, ()),
+        ((Endpoint(URL, WANTED.types[::-1]),), Finding.RIGHT, WANTED.types[::-1], ()),
+        ((WANTED, WANTED), Finding.RIGHT, WANTED.types, ()),
+        ((Endpoint(URL, ("*",)),), Finding.DIFFERENT, ("*",), ()),
+        ((Endpoint(URL, ()),), Finding.DIFFERENT, (), ()),
+        ((Endpoint("https://other", WANTED.types),), Finding.MISSING, (), ()),
+        ((Endpoint(URL + "3", ("*",)), WANTED), Finding.RIGHT, WANTED.types, (URL + "3",)),
+    ],
+)
+def test_what_is_registered_is_held_against_what_should_be(
+    registered: tuple[Endpoint, ...], finding: Finding, types: tuple[str, ...], stale: tuple[str, ...]
+) -> None:
+    """The URL has to be the same to the letter, the types the same set; the sentence shows no query."""
+    found = difference(WANTED, registered)
+    assert (found.finding, found.types, found.stale) == (finding, types, stale)
+    assert "hunter2" not in str(found) + repr(found.wanted)
+
+
+async def test_what_is_missing_is_registered_at_start(simulated: SimulatedPoint) -> None:
+    """A relay that starts registers itself, once; others' endpoints are let be."""
+    simulated.endpoints["https://other"] = ("*",)
+    async with registrar(simulated) as (one, _):
+        await until(lambda: one.check.state is State.OK)
+        assert simulated.endpoints == {"https://other": ("*",), URL: WANTED.types}
+        assert (simulated.asked[Part.REGISTER], simulated.asked[Part.DELETE]) == (1, 0)
+
+
+async def test_what_is_deleted_behind_its_back_is_mended(simulated: SimulatedPoint) -> None:
+    """Within the interval it is there again, and the log and a counter say so; no query is logged."""
+    with capture_logs() as log:
+        async with registrar(simulated, every=1.0) as (one, metrics):
+            await until(lambda: one.check.state is State.OK)
+            simulated.endpoints.clear()
+            await until(lambda: simulated.endpoints == {URL: WANTED.types})
+            await until(lambda: b'relay_registrations_mended_total{source="contoso"} 2.0' in metrics.render())
+    assert [line["event"] for line in log] == ["registration.missing", "registration.mended"] * 2
+    assert "hunter2" not in str(log)
+
+
+async def test_loss_that_cannot_be_mended_fails_a_row_and_nothing_else(simulated: SimulatedPoint) -> None:
+    """A registration that is gone and cannot be made is a failed row, at which the relay stays in service."""
+    simulated.switch(Part.REGISTER, faults.status(403))
+    with capture_logs() as log:
+        async with registrar(simulated) as (one, metrics):
+            await until(lambda: one.check.state is State.FAIL and logged(log, "registration.failed"))
+            assert not one.check.stops
+            assert b'relay_registered{source="contoso"} 0.0' in metrics.render()
+            simulated.heal()
+            await until(lambda: one.check.state is State.OK)
+            assert b'relay_registered{source="contoso"} 1.0' in metrics.render()
+    assert "hunter2" not in f"{log} {one.check}"
+
+
+async def test_other_types_are_mended_without_a_gap(simulated: SimulatedPoint) -> None:
+    """Where a POST changes what is registered, nothing is deleted."""
+    simulated.endpoints[URL] = ("*",)
+    async with Point(simulated.config()) as point:
+        now = await mend(point, difference(WANTED, await point.endpoints()))
+    assert (now.finding, simulated.endpoints) == (Finding.RIGHT, {URL: WANTED.types})
+    assert simulated.asked[Part.DELETE] == 0
+
+
+@pytest.mark.parametrize("answer", [faults.status(409), faults.status(400), faults.status(200)])
+async def test_where_it_has_to_be_it_is_deleted_first(simulated: SimulatedPoint, answer: faults.Fault) -> None:
+    """A POST that is refused, or changes nothing, is followed by a deletion and a registration anew."""
+    simulated.endpoints[URL] = ("*",)
+
+    async def stubborn(request: web.Request) -> web.StreamResponse:
+        """Register only what is not registered."""
+        if URL in simulated.endpoints:
+            return await answer(request)
+        simulated.endpoints[URL] = WANTED.types
+        return web.Response()
+
+    simulated.switch(Part.REGISTER, stubborn)
+    async with Point(simulated.config()) as point:
+        now = await mend(point, difference(WANTED, await point.endpoints()))
+    assert (now.finding, simulated.endpoints) == (Finding.RIGHT, {URL: WANTED.types})
+
+
+async def test_what_was_deleted_to_be_mended_is_registered_with_patience(simulated: SimulatedPoint) -> None:
+    """After the deletion the registration is tried again at once, since deliveries are lost meanwhile."""
+    simulated.endpoints[URL] = ("*",)
+    failing = iter([409, 503, 503])
+
+    async def flaky(request: web.Request) -> web.StreamResponse:
+        """Fail so many times, then register."""
+        number = next(failing, None)
+        if number:
+            return await faults.status(number)(request)
+        simulated.endpoints[URL] = WANTED.types
+        return web.Response()
+
+    simulated.switch(Part.REGISTER, flaky)
+    async with Point(simulated.config()) as point:
+        await mend(point, difference(WANTED, await point.endpoints()))
+    assert simulated.endpoints == {URL: WANTED.types}
+
+
+async def test_what_may_pass_deletes_nothing(simulated: SimulatedPoint) -> None:
+    """While Syskit Point is in trouble the registration with other types is better than none."""
+    simulated.endpoints[URL] = ("*",)
+    simulated.switch(Part.REGISTER, faults.status(503))
+    async with registrar(simulated) as (one, _):
+        await until(lambda: one.check.state is State.FAIL and simulated.asked[Part.REGISTER])
+    assert (simulated.endpoints, simulated.asked[Part.DELETE]) == ({URL: ("*",)}, 0)
+
+
+def logged(log: list[MutableMapping[str, object]], event: str) -> bool:
+    """Tell whether an event was logged."""
+    return any(line["event"] == event for line in log)
