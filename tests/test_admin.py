@@ -113,7 +113,7 @@ async def running() -> AsyncIterator[Running]:
     admin = Admin(Loopback(), rows, metrics, made.make, told.answer)
     await admin.start()
     async with aiohttp.ClientSession(f"http://127.0.0.1:{admin.port}") as client:
-        yield Running(admin, rows, client, metrics, made.make, told.answer)
+        yield Running(admin, rows, client, metrics, made, told)
     await admin.stop()
 
 
