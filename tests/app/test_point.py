@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import subprocess
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -53,6 +54,11 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
 
+def sent_more(simulated: SimulatedPoint, than: int) -> bool:
+    """Tell whether enough deliveries were answered since."""
+    return len(simulated.sent) > than + 40
+
+
 async def verb(relay: Running, *words: str) -> tuple[int, str, str]:
     """Run a verb as a user does: exit code, stdout, stderr."""
     command = [RELAY, *words, "-c", str(relay.config)]
@@ -72,11 +78,9 @@ async def test_from_registration_to_rotation_without_a_person(tmp_path: Path) ->
             load = asyncio.create_task(workspaces.run())
             keys = [simulated.key]
             for _ in range(2):
-                seen = len(simulated.sent)
-                await until(lambda seen=seen: len(simulated.sent) > seen + 40)
+                await until(partial(sent_more, simulated, len(simulated.sent)))
                 keys.append(simulated.rotate())
-            seen = len(simulated.sent)
-            await until(lambda: len(simulated.sent) > seen + 40)
+            await until(partial(sent_more, simulated, len(simulated.sent)))
             workspaces.stop()
             await load
             assert {sent.status for sent in simulated.sent} == {202}
