@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ class Keys:
         self._metrics = metrics
         self._kept: dict[str, Ring] = {}
         self._saving = asyncio.Lock()
+        self._writing = threading.Lock()
         self.rings: dict[str, Keyring] = {}
         self._build()
 
@@ -72,8 +74,8 @@ class Keys:
                     tasks.create_task(ring.run())
                 await asyncio.Event().wait()
         finally:
-            if any(ring.ring.last_used != self._kept.get(name, Ring()).last_used for name, ring in self.rings.items()):
-                self._write()
+            if self._now() != self._kept:
+                self._write_last()
 
     async def answer(self, asked: KeysAsked) -> Sequence[KeyRow]:
         """Do what an operator asks for, and tell the keys. Raises `Unavailable`, with what is wrong."""
@@ -85,6 +87,7 @@ class Keys:
             if not fetching:
                 raise Unavailable("no source has point.fetch_key: there is no key to fetch")
             await asyncio.gather(*(ring.fetch() for ring in fetching))
+            await self._save()
         elif isinstance(asked, Retiring):
             having = [ring for ring in rings if any(row.fingerprint == asked.fingerprint for row in ring.rows())]
             if not having:
@@ -133,14 +136,19 @@ class Keys:
         async with self._saving:
             kept = self._now()
             try:
-                await asyncio.to_thread(file.write, self._path, kept)
+                await asyncio.to_thread(self._write, kept)
             except OSError as error:
                 raise self._unsaved(error) from error
             self._kept = kept
 
-    def _write(self) -> None:
+    def _write(self, kept: dict[str, Ring]) -> None:
+        """Write in any thread: one that is cancelled goes on, and what is written after it has to be newer."""
+        with self._writing:
+            file.write(self._path, kept)
+
+    def _write_last(self) -> None:
         try:
-            file.write(self._path, self._now())
+            self._write(self._now())
         except OSError as error:
             self._unsaved(error)
 

@@ -37,11 +37,12 @@ def administered(simulated: SimulatedPoint, folder: Path) -> tuple[dict[str, obj
     url = f"http://127.0.0.1:{port}{PATH}"
     point = {
         "url": simulated.url, "authority": simulated.url, "tenant": TENANT, "client_id": CLIENT_ID, "scope": SCOPE,
-        "client_secret": f"${{file:{secret}}}", "register": {"endpoint": f"{url}?code=hunter2", "every": "1s"},
+        "client_secret": f"${{file:{secret}}}", "allow_private": True,
+        "register": {"endpoint": f"{url}?code=hunter2", "every": "1s"},
     }  # fmt: skip
     written = settings(
         ELSEWHERE, folder, "t", sources={"contoso": {"path": PATH, "point": point}}, ack={"after": "stored"},
-        listen={"host": "127.0.0.1", "port": port}, admin={"port": admin_port},
+        listen={"host": "127.0.0.1", "port": port}, admin={"port": admin_port}, stop={"timeout": "1s"},
     )  # fmt: skip
     return written, f"{url}?code=hunter2"
 
@@ -49,8 +50,13 @@ def administered(simulated: SimulatedPoint, folder: Path) -> tuple[dict[str, obj
 async def until(condition: Callable[[], object]) -> None:
     """Wait for a condition, in a thread, so that Syskit Point goes on answering."""
     async with asyncio.timeout(PATIENCE):
-        while not await asyncio.to_thread(condition):  # noqa: ASYNC110 - nobody tells when it is so
+        while not await asyncio.to_thread(condition):  # noqa: ASYNC110 - seen from outside
             await asyncio.sleep(0.01)
+
+
+def sent_more(simulated: SimulatedPoint, than: int) -> bool:
+    """Tell whether enough deliveries were answered since."""
+    return len(simulated.sent) > than + 40
 
 
 async def verb(relay: Running, *words: str) -> tuple[int, str, str]:
@@ -60,12 +66,8 @@ async def verb(relay: Running, *words: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def _has_sent(simulated: SimulatedPoint, more_than: int) -> bool:
-    return len(simulated.sent) > more_than
-
-
 async def test_from_registration_to_rotation_without_a_person(tmp_path: Path) -> None:
-    """The relay registers itself, fetches the key, refuses nothing in a rotation, and mends what is deleted."""
+    """The relay registers itself, fetches the key, refuses nothing in a rotation, mends what is deleted."""
     async with SimulatedPoint() as simulated:
         written, url = administered(simulated, tmp_path)
         relay = Running(tmp_path, written)
@@ -76,11 +78,9 @@ async def test_from_registration_to_rotation_without_a_person(tmp_path: Path) ->
             load = asyncio.create_task(workspaces.run())
             keys = [simulated.key]
             for _ in range(2):
-                seen = len(simulated.sent)
-                await until(partial(_has_sent, simulated, seen + 40))
+                await until(partial(sent_more, simulated, len(simulated.sent)))
                 keys.append(simulated.rotate())
-            seen = len(simulated.sent)
-            await until(lambda: len(simulated.sent) > seen + 40)
+            await until(partial(sent_more, simulated, len(simulated.sent)))
             workspaces.stop()
             await load
             assert {sent.status for sent in simulated.sent} == {202}
@@ -117,6 +117,7 @@ async def test_a_restart_while_the_api_is_away(tmp_path: Path) -> None:
         relay = Running(tmp_path, written)
         await asyncio.to_thread(relay.start)
         key = simulated.key
+        await until(lambda: relay.metric("relay_registered") == 1)
         await asyncio.to_thread(relay.kill9)
     try:
         await asyncio.to_thread(relay.start)
