@@ -117,7 +117,7 @@ async def test_a_restart_while_the_api_is_away(tmp_path: Path) -> None:
         relay = Running(tmp_path, written)
         await asyncio.to_thread(relay.start)
         key = simulated.key
-        await until(lambda: relay.metric("relay_registered") == 1)
+        await until((tmp_path / "spool.db.keys").exists)
         await asyncio.to_thread(relay.kill9)
     try:
         await asyncio.to_thread(relay.start)

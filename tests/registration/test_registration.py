@@ -154,8 +154,10 @@ async def test_what_may_pass_deletes_nothing(simulated: SimulatedPoint) -> None:
     """While Syskit Point is in trouble the registration with other types is better than none."""
     simulated.endpoints[URL] = ("*",)
     simulated.switch(Part.REGISTER, faults.status(503))
-    async with registrar(simulated) as (one, _):
-        await until(lambda: one.check.state is State.FAIL and simulated.asked[Part.REGISTER])
+    with capture_logs() as log:
+        async with registrar(simulated) as (one, _):
+            await until(lambda: logged(log, "registration.failed"))
+            assert one.check.state is State.FAIL
     assert (simulated.endpoints, simulated.asked[Part.DELETE]) == ({URL: ("*",)}, 0)
 
 
