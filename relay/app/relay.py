@@ -71,7 +71,9 @@ class Relay:
         self.listener = Listener(config.listen, config.sources, ingest, self.metrics)
         report = Report(config, self.spool, self.forwarder, topics, self.listener)
         self.metrics.observe_gauges(report.gauges)
-        self._changes = Changes(config.spool.path, pipeline, self.spool, self.forwarder.add, self.metrics)
+        # What would be made is not asked for: it is made when something is published there.
+        find = None if config.kafka.topics.create else self._cluster.topic
+        self._changes = Changes(config.spool.path, pipeline, self.spool, self.forwarder.add, self.metrics, find)
         self.admin = Admin(config.admin, report.checks, self.metrics, self._changes)
         self._topics = topics
         mirror = config.dead_letters.topic
