@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from relay.config import Config
-    from relay.core.model import Delivery, Processed
 
 
 @asynccontextmanager
@@ -36,8 +35,4 @@ async def at_rest(config: Config) -> AsyncIterator[Changes]:
         ballast=config.spool.ballast,
     )
     async with spool:
-        yield Changes(config.spool.path, pipeline, spool, _leave, metrics)
-
-
-def _leave(_number: int, _delivery: Delivery, _processed: Processed) -> None:
-    """Leave a replay where it is: on disk."""
+        yield Changes(config.spool.path, pipeline, spool, None, metrics)

@@ -77,7 +77,9 @@ class Relay:
         self._registrars = _registrars(config, self.metrics)
         report = Report(config, self.spool, self.forwarder, topics, self.listener, self._keys, self._registrars)
         self.metrics.observe_gauges(report.gauges)
-        self._changes = Changes(config.spool.path, pipeline, self.spool, self.forwarder.add, self.metrics)
+        # What would be made is not asked for: it is made when something is published there.
+        find = None if config.kafka.topics.create else self._cluster.topic
+        self._changes = Changes(config.spool.path, pipeline, self.spool, self.forwarder.add, self.metrics, find)
         guarded = {PAGE: self._rejections.show}
         self.admin = Admin(config.admin, report.checks, self.metrics, self._changes.make, self._keys.answer, guarded)
         self._topics = topics

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 from msgspec.structs import replace
 
-from relay.changes.asked import Change, Discarding, mark_of
+from relay.changes.asked import Change, Discarding, Replaying, mark_of
 from relay.changes.plan import plans
 from relay.core.errors import Unavailable
 from relay.core.model import Withdrawal
+from relay.core.routing import legal_topic
+from relay.kafka import KafkaUnavailable, TopicMissing
 from relay.spool import Discard, Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     from relay.changes.asked import Asked
@@ -33,23 +36,26 @@ STOPPING = "the relay is stopping"
 class Changes:
     """Replays and discards deliveries. What is told as done is on disk; every method raises `Unavailable`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what it works with
         self,
         path: Path,
         pipeline: Pipeline,
         spool: Spool,
-        take_in: Callable[[int, Delivery, Processed], None],
+        take_in: Callable[[int, Delivery, Processed], None] | None,
         metrics: Metrics,
+        find_topic: Callable[[str], Awaitable[object]] | None = None,
     ) -> None:
         """Change the spool at `path`, by the rules of `pipeline`; `take_in` hears of each replay, in order.
 
-        Once `closed`, nothing is changed any more.
+        That is None where no relay runs on the spool. `find_topic` raises `TopicMissing` for one that does not exist;
+        None where that is no fault, or not to be told. Once `closed`, nothing is changed any more.
         """
         self._path = path
         self._pipeline = pipeline
         self._spool = spool
         self._take_in = take_in
         self._metrics = metrics
+        self._find_topic = find_topic
         self._turn = asyncio.Lock()
         self.closed = False
 
@@ -63,11 +69,12 @@ class Changes:
         if self.closed:
             raise Unavailable(STOPPING)
         self._check_spool(asked)
+        await self._check_topic(asked)
         left, changes = tuple(dict.fromkeys(asked.deliveries)), list[Change]()
+        look = partial(plans, spool=self._path, pipeline=self._pipeline, at_rest=self._take_in is None)
         async with self._turn:  # or the plans of all who ask would be held together, and each be of before the others
             while left:
-                piece = replace(asked, deliveries=left)
-                looked_at = await asyncio.to_thread(plans, piece, self._path, self._pipeline)
+                looked_at = await asyncio.to_thread(look, replace(asked, deliveries=left))
                 if self.closed:  # meanwhile, and the spool with it
                     return [*changes, *(Change(number, refused=STOPPING) for number in left)]
                 changes += await self._do(asked, looked_at)
@@ -90,14 +97,30 @@ class Changes:
         if asked.spool not in {None, mark}:
             raise Unavailable(f"the relay that answers has another spool, {self._path}")
 
+    async def _check_topic(self, asked: Asked) -> None:
+        """Refuse a topic that is not there, as a replay would wait for it for ever. Without Kafka nobody knows."""
+        topic = asked.topic if isinstance(asked, Replaying) else None
+        if self._find_topic and topic is not None and legal_topic(topic):
+            try:
+                await self._find_topic(topic)
+            except TopicMissing:
+                raise
+            except KafkaUnavailable:
+                return
+
     async def _discard(self, looked_at: Sequence[Plan], because: str) -> list[Change]:
-        """Give dead letters up, in one commit."""
-        wanted = tuple(Discard(plan.change.delivery, because) for plan in looked_at if not plan.change.refused)
-        done = {*(await self._spool.write(Journal(discards=wanted))).discarded} if wanted else set()
+        """Give dead letters and replays up, in one commit."""
+        possible = [plan for plan in looked_at if not plan.change.refused]
+        if not possible:
+            return [plan.change for plan in looked_at]
+        wanted = tuple(Discard(plan.change.delivery, because, plan.waits) for plan in possible)
+        journalled = await self._spool.write(Journal(discards=wanted))
+        dead, done = set(journalled.discarded), {one.number for one in journalled.done}
         changes = []
         for change, source in ((plan.change, plan.source) for plan in looked_at):
-            if change.delivery in done and source:
-                self._metrics.withdrawn(source, Withdrawal.DISCARDED)
+            if change.delivery in dead | done and source:
+                if change.delivery in dead:
+                    self._metrics.withdrawn(source, Withdrawal.DISCARDED)
                 log.info("delivery.discarded", source=source, delivery=change.delivery, because=because)
             elif not change.refused:
                 changes.append(replace(change, refused="it is no dead letter any more"))
@@ -123,7 +146,8 @@ class Changes:
                 id=entry.event_id,
                 topics=change.topics,
             )
-            self._take_in(appended.number, entry.delivery, processed)
+            if self._take_in:
+                self._take_in(appended.number, entry.delivery, processed)
 
         try:
             appended = await self._spool.append(entry, on_disk)

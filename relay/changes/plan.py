@@ -30,13 +30,14 @@ GONE = "it is not kept: it was never accepted, or has left the spool"
 class Plan:
     """What would be done to one delivery; a replay has the entry to append, and the records to publish.
 
-    `source` is that of the delivery, None when it is not kept.
+    `source` is that of the delivery, None when it is not kept. A replay that is given up `waits`.
     """
 
     change: Change
     source: str | None = None
     entry: Entry | None = None
     processed: Processed | None = None
+    waits: bool = False
 
     @property
     def size(self) -> int:
@@ -67,29 +68,34 @@ class Plan:
         return cls(Change(number, reason, topics), listed.source, entry, processed)
 
     @classmethod
-    def discard(cls, number: int, browser: Browser) -> Plan:
-        """Look at a delivery that is to be given up. Raises `Unavailable`."""
+    def discard(cls, number: int, browser: Browser, *, at_rest: bool) -> Plan:
+        """Look at a delivery that is to be given up: a dead letter, or `at_rest` a replay. Raises `Unavailable`."""
         kept = browser.find(number)
         if kept is None:
             return cls(Change(number, refused=GONE))
         listed = kept.listed
+        if listed.status is Status.PENDING and listed.replay_of and not kept.aloft:
+            # A lane that has it in memory would publish it all the same.
+            refused = None if at_rest else "it is a replay on its way: it is given up only while no relay runs"
+            return cls(Change(number, refused=refused), listed.source, waits=True)
         if listed.status is not Status.DEAD:
             what = f"it is {listed.withdrawn or listed.status}: only dead letters are discarded"
             return cls(Change(number, refused=what), listed.source)
         return cls(Change(number, listed.reason), listed.source)
 
 
-def plans(asked: Asked, spool: Path, pipeline: Pipeline) -> list[Plan]:
+def plans(asked: Asked, spool: Path, pipeline: Pipeline, *, at_rest: bool) -> list[Plan]:
     """Look at deliveries that are asked for, each once, in the order in which they are named; changes nothing.
 
-    It ends early when the plans hold about `PIECE` bytes: then the rest is to be asked for again. Raises `Unavailable`.
+    `at_rest` is when no relay runs on the spool. It ends early when the plans hold about `PIECE` bytes: then the rest
+    is to be asked for again. Raises `Unavailable`.
     """
     found: list[Plan] = []
     size = 0
     with Browser(spool) as browser:
         for number in dict.fromkeys(asked.deliveries):
             if isinstance(asked, Discarding):
-                found.append(Plan.discard(number, browser))
+                found.append(Plan.discard(number, browser, at_rest=at_rest))
             else:
                 found.append(Plan.replay(number, asked, browser, pipeline))
             size += found[-1].size

@@ -24,7 +24,8 @@ def status_of(listed: Listed) -> str:
     if listed.withdrawn is Withdrawal.REPLAYED:
         return f"dropped, as it was replayed; it was dead, {listed.reason}: {detail}"
     if listed.withdrawn is Withdrawal.DISCARDED:
-        return f"dropped, as it was discarded; it was dead, {listed.reason}: {detail}"
+        before = f"dead, {listed.reason}: {detail}" if listed.reason else "a replay on its way"
+        return f"dropped, as it was discarded; it was {before}"
     if listed.status is Status.DROPPED:
         return (
             "dropped, as no dead_letters.topic is configured" if listed.mirror_of else f"dropped by the rule {detail}"

@@ -27,11 +27,22 @@ BROKERS = 3  # of the embedded Kafka
 SHOWN = 20  # complaints of one kind that are printed
 
 
+def _checked(_context: click.Context, _option: click.Parameter, prefix: str | None) -> str | None:
+    """Refuse what begins no topic's name, and what begins all."""
+    from relay.core.routing import legal_topic
+
+    if prefix is not None and not legal_topic(prefix):
+        raise click.BadParameter("it begins the names of topics: letters, digits, . _ or -")
+    return prefix
+
+
 @click.command(short_help="Break a relay in every way there is, and prove that nothing is lost.")
 @click.option("--rate", type=click.FloatRange(1, 1000), default=50, show_default=True, help="Deliveries a second.")
 @click.option("--time", "seconds", type=click.FloatRange(1), default=60, show_default=True, help="Seconds of faults.")
 @click.option("--seed", type=int, help="Decides the order of the faults; by default another each time.")
-@click.option("--prefix", help="Of its topics, and of no other; by default relay-drill. and eight letters.")
+@click.option(
+    "--prefix", callback=_checked, help="Of its topics, and of no other; by default relay-drill. and eight letters."
+)
 @click.option("--keep", is_flag=True, help="Do not delete its topics.")
 @click.option("--sandbox", is_flag=True, help="Use an embedded Kafka in place of the configured one.")
 @config_option
@@ -54,10 +65,6 @@ def drill(  # noqa: PLR0913, PLR0917 - click's options
 
     Exit 1 when anything was lost, forged, doubled or reordered. Your relay, spool and topics are not touched.
     """
-    from relay.core.routing import legal_topic
-
-    if prefix is not None and not legal_topic(prefix):
-        raise click.BadParameter("it begins the names of topics: letters, digits, . _ or -", param_hint="--prefix")
     demo = sandbox and click.get_current_context().get_parameter_source("path") is ParameterSource.DEFAULT
     if not demo:
         load_config(path, as_json=as_json)

@@ -52,7 +52,7 @@ class Way:
         pipeline = pipeline_of(self._config)
         for piece in _pieces(dry, "looking"):
             try:
-                yield from [plan.change for plan in plans(piece, self._spool, pipeline)]
+                yield from [plan.change for plan in plans(piece, self._spool, pipeline, at_rest=True)]
             except Unavailable as error:
                 fail(str(error), UNEXPECTED)
 

@@ -38,6 +38,10 @@ DISCARD = (
     "UPDATE deliveries SET status = 'dropped', withdrawn = 'discarded', settled_at = ?, because = ? "  # noqa: S608 - constant
     f"WHERE number = ? AND status = 'dead' RETURNING number, {SIZE}"
 )
+GIVE_UP = (
+    "UPDATE deliveries SET status = 'dropped', withdrawn = 'discarded', settled_at = ?, because = ? "
+    "WHERE number = ? AND status = 'pending' AND replay_of IS NOT NULL RETURNING number, owed"
+)
 # A mirror that is dropped is none: its dead letter is mirrored when there is a topic for that again.
 UNTIE = (
     "UPDATE deliveries SET mirrored = NULL WHERE mirrored = ?1 "
@@ -78,7 +82,7 @@ class Ledger:
         ends = [*self._ends(journal.settlements), *(self._weigh(verdict) for verdict in journal.verdicts)]
         if dropped := [(verdict.number,) for verdict in journal.verdicts if verdict.status is Status.DROPPED]:
             self._connection.executemany(UNTIE, dropped)
-        return Journalled(flights, self._finish(ends, now), discarded)
+        return Journalled(flights, (*self._finish(ends, now), *self._give_up(journal.discards, now)), discarded)
 
     def _record_flight(self, flight: Flight) -> Flight:
         self.last_flight += 1
@@ -99,6 +103,13 @@ class Ledger:
         ).fetchall()
         self.discarded += sum(size for _, size in gone)
         return tuple(number for number, _ in gone)
+
+    def _give_up(self, discards: Sequence[Discard], now: float) -> tuple[Done, ...]:
+        """Make dropped ones of replays that wait."""
+        waiting = [(now, discard.because, discard.number) for discard in discards if discard.waits]
+        gone: list[Any] = self._connection.executemany(GIVE_UP, waiting).fetchall() if waiting else []
+        self.released += sum(owed for _, owed in gone)
+        return tuple(Done(number, Status.DROPPED, None) for number, _ in gone)
 
     def _ends(self, settlements: Sequence[Settlement]) -> Iterator[tuple[Verdict, tuple[Placed, ...]]]:
         """Give the deliveries whose records are all settled now, dead when one of them is, and where these are."""

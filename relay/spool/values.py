@@ -160,10 +160,14 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Discard(msgspec.Struct, frozen=True):
-    """A dead letter that a person gives up, and why, in that person's words."""
+    """A dead letter that a person gives up, and why, in that person's words; or a replay that `waits`.
+
+    Such a replay must not be in a flight, and no relay may be at work on it.
+    """
 
     number: int
     because: str
+    waits: bool = False
 
 
 class Losses(NamedTuple):

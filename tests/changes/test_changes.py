@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
 from relay.changes import Asked, Changes, Discarding, Replaying, changes, plan, plans
+from relay.core.errors import Unavailable
 from relay.core.model import Envelope, Status
 from relay.core.pipeline import Pipeline
 from relay.core.routing import compile_route
+from relay.kafka import KafkaUnavailable, TopicMissing
 from relay.metrics import Metrics
+from relay.spool import Journal
 from tests.core.samples import SOURCE
 from tests.running import event
-from tests.spool.samples import entry, forget, look, spool_at, totals_of
+from tests.spool.samples import FLIGHT, entry, forget, look, spool_at, totals_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -73,9 +78,9 @@ async def test_again_at_once_withdraws_once(ground: Ground) -> None:
 async def test_what_it_looked_at_has_changed(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     """A letter that is replayed by another hand between the look and the commit is refused, and not counted."""
 
-    def looked(asked: Asked, path: Path, pipeline: Pipeline) -> list[Plan]:
+    def looked(asked: Asked, spool: Path, pipeline: Pipeline, *, at_rest: bool) -> list[Plan]:
         monkeypatch.setattr(changes, "plans", plans)
-        found = plans(asked, path, pipeline)
+        found = plans(asked, spool, pipeline, at_rest=at_rest)
         asyncio.run_coroutine_threadsafe(other.make(Discarding((1,), "x")), loop).result()
         return found
 
@@ -91,13 +96,13 @@ async def test_large_ones_are_changed_in_pieces(ground: Ground, monkeypatch: pyt
     """What is held is bounded: plans end early, the rest is planned anew, each once and in order."""
     sizes: list[int] = []
 
-    def looked(asked: Asked, path: Path, pipeline: Pipeline) -> list[Plan]:
-        found = plans(asked, path, pipeline)
+    def looked(asked: Asked, spool: Path, pipeline: Pipeline, *, at_rest: bool) -> list[Plan]:
+        found = plans(asked, spool, pipeline, at_rest=at_rest)
         sizes.append(len(found))
         return found
 
     monkeypatch.setattr(changes, "plans", looked)
-    monkeypatch.setattr(plan, "PIECE", plans(Replaying((1,)), ground.path, PIPELINE)[0].size + 1)
+    monkeypatch.setattr(plan, "PIECE", plans(Replaying((1,)), ground.path, PIPELINE, at_rest=False)[0].size + 1)
     assert [change.refused for change in await ground.changes.make(Replaying((1, 2, 3), dry_run=True))] == [None] * 3
     made = await ground.changes.make(Replaying((3, 1, 1, 2)))
     assert [(change.delivery, change.replay) for change in made] == [(3, 4), (1, 5), (2, 6)]
@@ -106,7 +111,7 @@ async def test_large_ones_are_changed_in_pieces(ground: Ground, monkeypatch: pyt
 
 async def test_a_look_holds_nothing(ground: Ground) -> None:
     """Neither entries nor records are kept of what is not going to be done."""
-    (looked_at, *_) = plans(Replaying((1, 2), dry_run=True), ground.path, PIPELINE)
+    (looked_at, *_) = plans(Replaying((1, 2), dry_run=True), ground.path, PIPELINE, at_rest=False)
     assert (looked_at.change.topics, looked_at.size) == (("t",), 0)
     assert (looked_at.entry, looked_at.processed) == (None, None)
 
@@ -114,9 +119,9 @@ async def test_a_look_holds_nothing(ground: Ground) -> None:
 async def test_a_stop_meanwhile_leaves_all_as_it_is(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     """The spool may be closed by the time that is planned: it is told, and nothing is written."""
 
-    def looked(asked: Asked, path: Path, pipeline: Pipeline) -> list[Plan]:
+    def looked(asked: Asked, spool: Path, pipeline: Pipeline, *, at_rest: bool) -> list[Plan]:
         ground.changes.closed = True
-        return plans(asked, path, pipeline)
+        return plans(asked, spool, pipeline, at_rest=at_rest)
 
     monkeypatch.setattr(changes, "plans", looked)
     made = await ground.changes.make(Replaying((1, 2)))
@@ -124,3 +129,45 @@ async def test_a_stop_meanwhile_leaves_all_as_it_is(ground: Ground, monkeypatch:
         (1, "the relay is stopping"), (2, "the relay is stopping")
     ]  # fmt: skip
     assert look(ground.path, "SELECT DISTINCT status FROM deliveries") == [("dead",)]
+
+
+async def test_a_replay_on_its_way_is_given_up_at_rest(ground: Ground) -> None:
+    """Beside a relay it is refused, as a lane may have it already, and so is what is in flight or no replay."""
+    await ground.changes.make(Replaying((1, 2), topic="typo"))
+    await ground.spool.append(entry("4"), forget)
+    await ground.spool.write(Journal(flights=(replace(FLIGHT, topic="typo", items=((5, b""),)),)))
+    (refused,) = await ground.changes.make(Discarding((4,), "x"))
+    assert refused.refused == "it is a replay on its way: it is given up only while no relay runs"
+    at_rest = Changes(ground.path, PIPELINE, ground.spool, None, ground.metrics)
+    made = await at_rest.make(Discarding((4, 5, 6), "a typo"))
+    only = "it is pending: only dead letters are discarded"
+    assert [change.refused for change in made] == [None, only, only]
+    query = "SELECT number, status, withdrawn, because FROM deliveries WHERE number > 3"
+    assert look(ground.path, query) == [
+        (4, "dropped", "discarded", "a typo"), (5, "pending", None, None), (6, "pending", None, None)
+    ]  # fmt: skip
+    totals = totals_of(ground.path)
+    assert (totals.pending, totals.dropped, totals.dead, ground.spool.pending) == (2, 3, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("fault", "refused"), [(TopicMissing("there is no typo"), True), (KafkaUnavailable("away"), False), (None, False)]
+)
+async def test_a_topic_that_is_not_there_takes_no_replay(
+    ground: Ground, fault: Exception | None, refused: bool
+) -> None:
+    """It would wait for ever; where Kafka does not answer it waits for that."""
+    asked: list[str] = []
+
+    async def find(topic: str) -> None:
+        asked.append(topic)
+        if fault:
+            raise fault
+
+    making = Changes(ground.path, PIPELINE, ground.spool, lambda *_: None, ground.metrics, find)
+    with pytest.raises(Unavailable, match="there is no typo") if refused else nullcontext():
+        await making.make(Replaying((1,), topic="typo"))
+    await making.make(Replaying((2,)))
+    await making.make(Replaying((3,), topic="no name"))
+    assert asked == ["typo"]
+    assert totals_of(ground.path).dead == (2 if refused else 1)
