@@ -74,7 +74,7 @@ def discard(  # noqa: PLR0913, PLR0917 - click's options
     path: Path,
     as_json: bool,  # noqa: FBT001
 ) -> None:
-    """Give dead letters up: by number or event id, or all that the filters let through.
+    """Give dead letters up: by number or event id, or all that the filters let through; at rest also replays that wait.
 
     What would be done is told first. They count as dropped then, and leave the spool with age as other settled ones.
     Exit 1 when anything was left as it is.
