@@ -81,11 +81,15 @@ class Recovery:
         """Tell whether a batch may be handed over as it was journalled; count those the broker may have forgotten."""
         flight, now = batch.flight, time.time()
         whole = len(batch.items) == len(flight.items)
-        # Flights that an earlier version of the relay journalled name only the cluster.
-        here = flight.cluster in (identity.cluster, identity.cluster.partition("/")[0])
-        if not here or flight.partition >= topic.partitions or not whole:
+        cluster, _, topic_id = identity.cluster.partition("/")
+        flown_to, _, flown_id = flight.cluster.partition("/")
+        if flown_to != cluster or flight.partition >= topic.partitions or not whole:
             return False
-        if not batch.identity.idempotent or not identity.idempotent:
+        # Flights that an earlier version of the relay journalled name only the cluster. Of a topic made anew the batch
+        # may be in the one that is gone, where it was read, or in this one, which then recognises it.
+        if flown_id and flown_id != topic_id:
+            self._doubt([batch], "the topic was made anew")
+        elif not batch.identity.idempotent or not identity.idempotent:
             self._doubt([batch], "sent without idempotence")
         elif not now - self._neighbours.producer_memory <= flight.sent_at <= now:
             self._doubt([batch], "older than kafka.producer_memory, or from the future")
