@@ -28,7 +28,7 @@ from relay.server import Listener
 from relay.spool import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import AsyncIterator, Coroutine, Sequence
     from typing import Self
 
     from relay.config import Admin as AdminConfig
@@ -52,13 +52,7 @@ class Relay:
         literal = (template.literal for route in config.routes for template in route.topics)
         names = tuple(dict.fromkeys(name for name in (*literal, config.dead_letters.topic) if name))
         pipeline = Pipeline({source.name: source for source in config.sources}, config.routes, config.envelope)
-        self.metrics = Metrics(
-            sources=[source.name for source in config.sources],
-            types=DOCUMENTED_TYPES,
-            dropping=[route.name for route in config.routes if route.drop],
-            topics=names,
-            version=__version__,
-        )
+        self.metrics = _metrics(config, names)
         self.spool = Spool(
             config.spool.path,
             max_size=config.spool.max_size,
@@ -165,6 +159,16 @@ def _registrars(config: Config, metrics: Metrics) -> tuple[Registrar, ...]:
     """Make one for each source that is to be registered."""
     points = config.points.items()
     return tuple(Registrar(name, point, point.register, metrics) for name, point in points if point.register)
+
+
+def _metrics(config: Config, topics: Sequence[str]) -> Metrics:
+    return Metrics(
+        sources=[source.name for source in config.sources],
+        types=DOCUMENTED_TYPES,
+        dropping=[route.name for route in config.routes if route.drop],
+        topics=topics,
+        version=__version__,
+    )
 
 
 async def _bind(section: str, address: Listen | AdminConfig, start: Coroutine[None, None, None]) -> None:

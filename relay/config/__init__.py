@@ -46,7 +46,6 @@ from relay.config.routes import read_routes
 from relay.config.sources import read_sources
 from relay.config.syntax import UnreadableError, split
 from relay.config.text import Secret
-from relay.core.model import Envelope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -109,13 +108,12 @@ def load(path: Path, environ: Mapping[str, str], *, secrets: bool = True) -> Con
     rejected = reading.part(Rejected, ("rejected",))
     check_spool(reading, listen, spool)
     reading.finish()
-    envelope = _sure(envelope)
     return Config(
         listen=_sure(listen),
         admin=_sure(admin),
         sources=sources,
         kafka=_sure(kafka),
-        envelope=Envelope(envelope.mode, envelope.type_prefix),
+        envelope=_sure(envelope).made(),
         routes=routes,
         ack=_sure(ack),
         stop=_sure(stop),

@@ -80,6 +80,10 @@ class EnvelopeEntry:
         str, Text(r"[A-Za-z0-9._:/-]{0,128}", "must be at most 128 letters, digits and ._:/-, as in com.syskit.point.")
     ] = Envelope().type_prefix
 
+    def made(self) -> Envelope:
+        """Give it as the core takes it."""
+        return Envelope(self.mode, self.type_prefix)
+
 
 @with_config(STRICT)
 @dataclass(frozen=True, slots=True)

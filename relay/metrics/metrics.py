@@ -68,8 +68,7 @@ class Metrics:
         self._answers = {status: answers.labels(status) for status in ANSWERS}
         self._commit_seconds = _histogram(declared.COMMIT_SECONDS, registry)
         self._commit_operations = _histogram(declared.COMMIT_OPERATIONS, registry)
-        info = declared.BUILD_INFO
-        Gauge(info.name, info.help, info.labels, registry=registry).labels(version).set(1)
+        _gauge(declared.BUILD_INFO, registry).labels(version).set(1)
         self._gauges = GaugeCollector(names)
         registry.register(self._gauges)
 
@@ -159,6 +158,10 @@ class Metrics:
         form = openmetrics.exposition if open_metrics else exposition
         page: bytes = form.generate_latest(self._registry)
         return page
+
+
+def _gauge(metric: declared.Declared, registry: CollectorRegistry) -> Gauge:
+    return Gauge(metric.name, metric.help, metric.labels, registry=registry)
 
 
 def _histogram(metric: declared.Declared, registry: CollectorRegistry) -> Histogram:

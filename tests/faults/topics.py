@@ -13,6 +13,8 @@ from tests.faults.processes import NOTICED, SHORT
 from tests.running import until
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from tests.faults.scene import Scene
 
 PATIENCE = 60.0
@@ -95,7 +97,7 @@ def _make_again(scene: Scene, short: str, replicas: list[list[int]], config: dic
     scene.subscriber.follow(topic)
 
 
-def _in_sync(scene: Scene, topic: str) -> set[int]:
+def _in_sync(scene: Scene, topic: str) -> AbstractSet[int]:
     """Give the replicas in sync; none while a frozen broker is the one that is asked."""
     try:
         return scene.admin.in_sync(topic)
