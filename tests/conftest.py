@@ -8,12 +8,18 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tests.kafka import jars
 from tests.kafka.cluster import Cluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+# A law is no slower for a busy machine than pytest's own timeout lets it be.
+settings.register_profile("relay", deadline=None, print_blob=True)
+settings.load_profile("relay")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -16,6 +16,7 @@ unexpected; 78 configuration. Parts are imported when a verb needs them, so that
     keys            keys list, keys fetch, keys retire; line: to the relay that runs
     endpoints       endpoints list, endpoints register, endpoints delete, endpoints sync
     options, exits  what verbs share
+    keyed           the keys, for verbs that look at what was signed
     saved           a request that somebody has kept
     lookup, today   a delivery found in the spool, and what can be said of it now
     account, rules, text   how that is laid out, for people and as JSON

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
 from relay.cli.exits import NO, fail
+from relay.cli.keyed import keyed
 from relay.cli.options import config_option, load_config, source_named
 from relay.cli.text import safe, safe_block
 
@@ -24,7 +26,7 @@ ACCEPTED = 202
 def send(file: BinaryIO, name: str | None, url: str | None, path: Path) -> None:
     """Sign FILE (or - for standard input) as Syskit Point does, post it, and print the receipt.
 
-    The source's first key signs.
+    The source's first key signs; where it lists none, the newest one that the relay fetched from Syskit Point.
     """
     from http.client import HTTPException
     from urllib.parse import urlencode
@@ -35,7 +37,9 @@ def send(file: BinaryIO, name: str | None, url: str | None, path: Path) -> None:
     config = load_config(path)
     source = source_named(config, name)
     if not source.keys:
-        fail(f"the source {source.name} lists no key to sign with: it fetches its key from Syskit Point", NO)
+        source = replace(source, keys=keyed(config).good[source.name].keys[-1:])
+    if not source.keys:
+        fail(f"the source {source.name} has no key to sign with yet; fetch it: relay keys fetch", NO)
     body = file.read()
     query = urlencode({name: secret.decode() for name, secret in source.gate.query.items()})
     url = url or f"http://127.0.0.1:{config.listen.port}{source.path}" + (f"?{query}" if query else "")

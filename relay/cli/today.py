@@ -6,11 +6,11 @@ import json
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from relay.cli.keyed import key_of, keyed, over_key_of
 from relay.core.errors import Reason, Rejected
 from relay.core.model import Replay, Status
 from relay.core.pipeline import Pipeline
 from relay.core.ruling import rule_on
-from relay.core.signature import authenticate
 from relay.health import ask_ready
 
 if TYPE_CHECKING:
@@ -118,16 +118,15 @@ def _check_signature(config: Config, kept: Kept, *, secrets: bool) -> Check:
         return Check(None, f"not checked: {BODY_SWEPT}")
     if not secrets:
         return Check(None, "not checked: --no-secrets")
-    signatures, received_at = [delivery.signature], delivery.received_at
+    known, signatures = keyed(config), [delivery.signature]
     try:
-        again = authenticate(
-            source, signatures, delivery.body, algorithms=(), received_at=received_at, traceparent=None
+        return Check(
+            verified=True, text=f"verified by key {key_of(known.good[source.name], signatures, delivery.body)}"
         )
     except Rejected:
-        return Check(
-            verified=False, text=f"verifies under no key of today; when it came it did under {delivery.key_id}"
-        )
-    return Check(verified=True, text=f"verified by key {again.key_id}")
+        over = over_key_of(known, source.name, signatures, delivery.body)
+        then = f"under {over}, which is retired" if over else f"under {delivery.key_id}"
+        return Check(verified=False, text=f"verifies under no key of today; when it came it did {then}")
 
 
 def _ask_relay(config: Config, kept: Kept, topics: Sequence[str]) -> tuple[Row, ...] | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from relay.cli.exits import NO, leave
+from relay.cli.keyed import key_of, keyed, over_key_of
 from relay.cli.options import config_option, json_option, load_config, source_named
 from relay.cli.text import safe
 from relay.core.errors import Rejected
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from relay.config import Config
     from relay.core.doctor import Diagnosis
     from relay.core.model import Source
+    from relay.keys import Known
 
 
 class Posted(NamedTuple):
@@ -48,22 +50,28 @@ def verify(request: str, name: str | None, explain: bool, path: Path, as_json: b
         posted = _rejected(config, request, name, as_json=as_json)
     else:
         posted = _stored(config, request, name) if _is_delivery(request) else _saved(config, request, name)
-    from relay.core.doctor import diagnose
-    from relay.core.signature import authenticate
-
+    known, name = keyed(config), posted.source.name
     try:
-        delivery = authenticate(
-            posted.source, posted.signatures, posted.body, algorithms=(), received_at=0.0, traceparent=None
-        )
+        key_id = key_of(known.good[name], posted.signatures, posted.body)
     except Rejected as rejected:
-        others = [source for source in config.sources if source is not posted.source]
-        found = diagnose([posted.source, *others], posted.signatures, posted.body) if explain else None
+        found = _examined(known, posted, explain=explain)
         _tell_rejected(posted.source, rejected, found, explain=explain, as_json=as_json)
         leave(NO)
     if as_json:
-        click.echo(json.dumps({"authentic": True, "source": posted.source.name, "key": delivery.key_id}))
+        click.echo(json.dumps({"authentic": True, "source": name, "key": key_id}))
     else:
-        click.echo(f"authentic: signed with key {delivery.key_id} of the source {posted.source.name}")
+        click.echo(f"authentic: signed with key {key_id} of the source {name}")
+
+
+def _examined(known: Known, posted: Posted, *, explain: bool) -> Diagnosis | None:
+    """Find out why it is not authentic; without `explain`, only whether its key is retired."""
+    from relay.core.doctor import Diagnosis, Mistake, diagnose
+
+    name, signatures, body = posted.source.name, posted.signatures, posted.body
+    if key_id := over_key_of(known, name, signatures, body):
+        return Diagnosis(name, key_id, (Mistake("that key is retired", "have the sender sign with the key of now"),))
+    posted_to_first = sorted(known.good.values(), key=lambda source: source.name != name)
+    return diagnose(posted_to_first, signatures, body) if explain else None
 
 
 def _is_rejected(request: str) -> bool:
@@ -129,11 +137,11 @@ def _tell_rejected(
         click.echo(json.dumps({"authentic": False, "source": source.name, "reason": refusal, "fits": fits}))
         return
     click.echo(f"not authentic: {refusal}, by the keys of the source {source.name}")
-    if not explain:
-        click.echo("  --explain tries what goes wrong in practice")
-    elif found is None:
-        click.echo("  nothing that goes wrong in practice explains it: another key, another body, or a forgery")
-    else:
+    if found is not None:
         click.echo(f"  it would fit key {found.key_id} of the source {found.source}, but")
         for mistake in found.mistakes:
             click.echo(f"  - {mistake.what}: {mistake.mend}")
+    elif explain:
+        click.echo("  nothing that goes wrong in practice explains it: another key, another body, or a forgery")
+    else:
+        click.echo("  --explain tries what goes wrong in practice")

@@ -3,6 +3,7 @@
 ring      what is known of a source's keys, and which are good; pure
 pace      when the key may be fetched; pure
 file      the rings on disk, beside the spool
+known     the keys on disk, for who looks at what was signed
 keyring   one source's keys in service: fetched, ended, retired
 keys      all of them
 asked     what operators ask for
@@ -11,9 +12,10 @@ asked     what operators ask for
 from relay.keys.asked import FETCH, KEY_PAGES, LIST, RETIRE, Fetching, KeysAsked, Listing, Retiring
 from relay.keys.file import DamagedError
 from relay.keys.keys import Keys
+from relay.keys.known import Known, known_keys
 from relay.keys.ring import KeyRow, State
 
 __all__ = [
-    "FETCH", "KEY_PAGES", "LIST", "RETIRE", "DamagedError", "Fetching", "KeyRow", "Keys", "KeysAsked", "Listing",
-    "Retiring", "State",
+    "FETCH", "KEY_PAGES", "LIST", "RETIRE", "DamagedError", "Fetching", "KeyRow", "Keys", "KeysAsked", "Known",
+    "Listing", "Retiring", "State", "known_keys",
 ]  # fmt: skip

@@ -76,6 +76,12 @@ class Ring(msgspec.Struct, frozen=True):
         keys = {key.id: key for key in (*configured, *fetched) if key.id not in self.retired}
         return tuple(keys.values())
 
+    def over(self, configured: Sequence[Key], now: float) -> tuple[Key, ...]:
+        """Give the keys that are held and not good any more: retired by hand, or past their end."""
+        good = {key.id for key in self.good(configured, now)}
+        held = (*configured, *(Key(key.id, key.secret) for key in self.fetched))
+        return tuple({key.id: key for key in held if key.id not in good}.values())
+
     def take(self, secret: bytes, now: float, overlap: float) -> Ring:
         """Take the key that Syskit Point has now: good at once. The one before it stays good for `overlap` seconds.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.errors import Unavailable
@@ -119,7 +119,6 @@ steps = st.lists(st.one_of(topics, takes), max_size=80)
 
 
 @given(st.integers(1, 8), st.integers(1, 4), st.lists(topics, max_size=12), steps)
-@settings(deadline=None)
 def test_each_lane_sees_each_of_its_records_once_in_order(
     room: int, page_size: int, inherited: list[list[str]], history: list[list[str] | tuple[str, int, list[list[str]]]]
 ) -> None:
@@ -150,7 +149,6 @@ def test_each_lane_sees_each_of_its_records_once_in_order(
 
 
 @given(st.integers(1, 4), st.integers(1, 30), st.integers(0, 20))
-@settings(deadline=None)
 def test_what_comes_and_goes_while_a_page_is_read_is_not_missed(room: int, before: int, during: int) -> None:
     """Deliveries that come, and evict others, while a lane reads from disk are seen once and in order."""
 

@@ -1,0 +1,42 @@
+"""The keys that a verb may look at without the relay: the configured ones, and those fetched from Syskit Point."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from relay.core.errors import Rejected, Unavailable
+from relay.core.signature import authenticate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from relay.config import Config
+    from relay.core.model import Source
+    from relay.keys import Known
+
+
+def keyed(config: Config) -> Known:
+    """Give the keys of every source; of the configured ones alone, and that said, where the others cannot be read."""
+    from relay.keys import Known, known_keys
+
+    try:
+        return known_keys(config)
+    except Unavailable as error:
+        click.echo(f"relay: the fetched keys are not looked at: {error}", err=True)
+        sources = {source.name: source for source in config.sources}
+        return Known(sources, {})
+
+
+def key_of(source: Source, signatures: Sequence[str], body: bytes) -> str:
+    """Give the fingerprint of the source's key that a request is signed with. Raises `Rejected`."""
+    return authenticate(source, signatures, body, algorithms=(), received_at=0.0, traceparent=None).key_id
+
+
+def over_key_of(known: Known, name: str, signatures: Sequence[str], body: bytes) -> str | None:
+    """Give the fingerprint of the key that it is signed with and that was good once, if it is one."""
+    try:
+        return key_of(known.over[name], signatures, body) if name in known.over else None
+    except Rejected:
+        return None

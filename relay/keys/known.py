@@ -1,0 +1,43 @@
+"""Known: the keys of every source as they are on disk, for who looks at what was signed while no keyring is at hand."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from relay.core.errors import Unavailable
+from relay.keys import file
+from relay.keys.ring import Ring
+
+if TYPE_CHECKING:
+    from relay.config import Config
+    from relay.core.model import Source
+
+
+class Known(NamedTuple):
+    """The sources by name, in `good` with the keys that are good now, in `over` with those that were and are held."""
+
+    good: dict[str, Source]
+    over: dict[str, Source]
+
+
+def known_keys(config: Config) -> Known:
+    """Read the file of the rings, and put its keys beside the configured ones; nothing is locked or written.
+
+    Raises `Unavailable` when the file cannot be read.
+    """
+    try:
+        rings = file.read(file.path_of(config.spool.path))
+    except file.DamagedError as error:
+        raise Unavailable(f"{error}; the relay that starts sets it aside") from None
+    now, known = time.time(), Known({}, {})
+    for source in config.sources:
+        ring, point = rings.get(source.name, Ring()), config.points.get(source.name)
+        if point is None or point.fetch_key is None:
+            ring = msgspec.structs.replace(ring, fetched=())
+        known.good[source.name] = replace(source, keys=ring.good(source.keys, now))
+        known.over[source.name] = replace(source, keys=ring.over(source.keys, now))
+    return known
