@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
-from relay.core.errors import Rejected, Unavailable
+from relay.core.errors import Unavailable
 from relay.core.signature import authenticate
 
 if TYPE_CHECKING:
@@ -25,18 +26,11 @@ def keyed(config: Config) -> Known:
         return known_keys(config)
     except Unavailable as error:
         click.echo(f"relay: the fetched keys are not looked at: {error}", err=True)
-        sources = {source.name: source for source in config.sources}
-        return Known(sources, {})
+        good = {source.name: source for source in config.sources}
+        over = {name: replace(source, keys=()) for name, source in good.items()}
+        return Known(good, over, dict.fromkeys(good, frozenset()))
 
 
 def key_of(source: Source, signatures: Sequence[str], body: bytes) -> str:
     """Give the fingerprint of the source's key that a request is signed with. Raises `Rejected`."""
     return authenticate(source, signatures, body, algorithms=(), received_at=0.0, traceparent=None).key_id
-
-
-def over_key_of(known: Known, name: str, signatures: Sequence[str], body: bytes) -> str | None:
-    """Give the fingerprint of the key that it is signed with and that was good once, if it is one."""
-    try:
-        return key_of(known.over[name], signatures, body) if name in known.over else None
-    except Rejected:
-        return None

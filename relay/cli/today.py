@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from relay.cli.keyed import key_of, keyed, over_key_of
+from relay.cli.keyed import key_of, keyed
 from relay.core.errors import Reason, Rejected
 from relay.core.model import Replay, Status
 from relay.core.pipeline import Pipeline
@@ -124,9 +124,10 @@ def _check_signature(config: Config, kept: Kept, *, secrets: bool) -> Check:
             verified=True, text=f"verified by key {key_of(known.good[source.name], signatures, delivery.body)}"
         )
     except Rejected:
-        over = over_key_of(known, source.name, signatures, delivery.body)
-        then = f"under {over}, which is retired" if over else f"under {delivery.key_id}"
-        return Check(verified=False, text=f"verifies under no key of today; when it came it did {then}")
+        since = ", which is retired" if delivery.key_id in known.retired[source.name] else ""
+        return Check(
+            verified=False, text=f"verifies under no key of today; when it came it did under {delivery.key_id}{since}"
+        )
 
 
 def _ask_relay(config: Config, kept: Kept, topics: Sequence[str]) -> tuple[Row, ...] | None:

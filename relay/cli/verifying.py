@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from relay.cli.exits import NO, leave
-from relay.cli.keyed import key_of, keyed, over_key_of
+from relay.cli.keyed import key_of, keyed
 from relay.cli.options import config_option, json_option, load_config, source_named
 from relay.cli.text import safe
 from relay.core.errors import Rejected
@@ -25,11 +26,15 @@ if TYPE_CHECKING:
 
 
 class Posted(NamedTuple):
-    """What is to be verified: the source it was posted to, the signatures it came with, and its body."""
+    """What is to be verified: the source it was posted to, the signatures it came with, and its body.
+
+    `key_id` is the key under which it was accepted, None when it was not.
+    """
 
     source: Source
     signatures: Sequence[str]
     body: bytes
+    key_id: str | None = None
 
 
 @click.command(short_help="Say whether a saved request is authentic, and if not, why.")
@@ -68,7 +73,10 @@ def _examined(known: Known, posted: Posted, *, explain: bool) -> Diagnosis | Non
     from relay.core.doctor import Diagnosis, Mistake, diagnose
 
     name, signatures, body = posted.source.name, posted.signatures, posted.body
-    if key_id := over_key_of(known, name, signatures, body):
+    key_id = posted.key_id if posted.key_id in known.retired[name] else None
+    with suppress(Rejected):
+        key_id = key_of(known.over[name], signatures, body)
+    if key_id:
         return Diagnosis(name, key_id, (Mistake("that key is retired", "have the sender sign with the key of now"),))
     posted_to_first = sorted(known.good.values(), key=lambda source: source.name != name)
     return diagnose(posted_to_first, signatures, body) if explain else None
@@ -108,7 +116,7 @@ def _stored(config: Config, named: str, name: str | None) -> Posted:
     from relay.cli.lookup import look_up
 
     delivery = look_up(config, named, name, as_json=False, aside="; nor is there a file of that name").delivery
-    return Posted(source_named(config, name or delivery.source), [delivery.signature], delivery.body)
+    return Posted(source_named(config, name or delivery.source), [delivery.signature], delivery.body, delivery.key_id)
 
 
 def _saved(config: Config, file: str, name: str | None) -> Posted:

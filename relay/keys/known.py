@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 
 
 class Known(NamedTuple):
-    """The sources by name, in `good` with the keys that are good now, in `over` with those that were and are held."""
+    """The sources by name, in `good` with the keys that are good now, in `over` with those that were and are held.
+
+    `retired` has the fingerprints by source of all that are good no more, also of those that are not held.
+    """
 
     good: dict[str, Source]
     over: dict[str, Source]
+    retired: dict[str, frozenset[str]]
 
 
 def known_keys(config: Config) -> Known:
@@ -33,11 +37,13 @@ def known_keys(config: Config) -> Known:
         rings = file.read(file.path_of(config.spool.path))
     except file.DamagedError as error:
         raise Unavailable(f"{error}; the relay that starts sets it aside") from None
-    now, known = time.time(), Known({}, {})
+    now, known = time.time(), Known({}, {}, {})
     for source in config.sources:
         ring, point = rings.get(source.name, Ring()), config.points.get(source.name)
         if point is None or point.fetch_key is None:
             ring = msgspec.structs.replace(ring, fetched=())
         known.good[source.name] = replace(source, keys=ring.good(source.keys, now))
-        known.over[source.name] = replace(source, keys=ring.over(source.keys, now))
+        over = ring.over(source.keys, now)
+        known.over[source.name] = replace(source, keys=over)
+        known.retired[source.name] = frozenset((*ring.retired, *(key.id for key in over)))
     return known

@@ -64,11 +64,47 @@ def test_validate_prints_json(running: Running) -> None:
     done = relay("validate", "-c", str(running.config), "--json")
     listed = json.loads(done.stdout)
     assert (done.returncode, listed["ok"]) == (0, True)
-    assert listed["sources"] == [{"name": "contoso", "path": PATH, "uri": "urn:syskit-point:contoso"}]
+    assert listed["sources"] == [{
+        "name": "contoso", "path": PATH, "uri": "urn:syskit-point:contoso",
+        "keys": 1, "networks": [], "query": [], "point": None,
+    }]  # fmt: skip
     assert [route["name"] for route in listed["routes"]] == ["silence", "known", "failed"]
     assert [route["drop"] for route in listed["routes"]] == [True, False, False]
     assert [route["continue"] for route in listed["routes"]] == [False, True, False]
     assert KEY not in done.stdout
+
+
+def test_validate_tells_what_is_asked_and_no_secret(tmp_path: Path) -> None:
+    """Networks, the names of the URL's secrets, and what is fetched and registered at Syskit Point."""
+    secret = tmp_path / "secret"
+    secret.write_text("hush-hush-hush-hush")
+    client = "8f8fad5b-d9cb-469f-a165-70867728950e"
+    point = {
+        "url": "https://point.contoso.com", "tenant": "contoso.onmicrosoft.com", "scope": "api://point/.default",
+        "client_id": client, "client_secret": f"${{file:{secret}}}",
+        "register": {"endpoint": f"https://r.contoso.com{PATH}?code=hush-hush-hush-hush"},
+    }  # fmt: skip
+    source = {
+        "path": PATH, "point": point, "networks": ["192.0.2.0/24"], "query": {"code": f"${{file:{secret}}}"},
+    }  # fmt: skip
+    file = tmp_path / "relay.yaml"
+    file.write_text(json.dumps(settings("kafka:9092", tmp_path, "cli", sources={"contoso": source})))
+    done = relay("validate", "-c", str(file))
+    assert done.stdout.splitlines()[2:-1] == [
+        "  only from 192.0.2.0/24",
+        "  only with the secrets code in the URL",
+        f"  Syskit Point's API: https://point.contoso.com, as {client} of contoso.onmicrosoft.com",
+        "  its key is fetched every 600 s, and the one before stays good for 86400 s",
+        f"  registers https://r.contoso.com{PATH}?*** for *, looked at every 3600 s",
+    ]
+    listed = relay("validate", "-c", str(file), "--json")
+    (told,) = json.loads(listed.stdout)["sources"]
+    assert (told["networks"], told["query"], told["keys"]) == (["192.0.2.0/24"], ["code"], 0)
+    assert told["point"]["register"] == {
+        "endpoint": f"https://r.contoso.com{PATH}?***", "types": ["*"], "every": 3600.0,
+    }  # fmt: skip
+    assert told["point"]["fetch_key"] == {"every": 600.0, "overlap": 86400.0}
+    assert "hush" not in done.stdout + done.stderr + listed.stdout + listed.stderr
 
 
 def test_validate_can_do_without_secrets(tmp_path: Path) -> None:

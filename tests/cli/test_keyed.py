@@ -97,8 +97,9 @@ def test_a_key_that_is_over_is_told(tmp_path: Path, config: Path, *, ended: bool
     assert told(config, "verify", "-", data=request(NEW))["authentic"]
 
 
-def test_a_stored_delivery_of_a_retired_key(stored: Running, tmp_path: Path) -> None:
-    """It was good when it came, and the account says what became of its key."""
+@pytest.mark.parametrize(("number", "key"), [("1", KEY.encode()), ("3", NEW)])
+def test_a_stored_delivery_of_a_retired_key(stored: Running, tmp_path: Path, number: str, key: bytes) -> None:
+    """It was good when it came, and its account says what became of the key, which need not be held any more."""
     elsewhere = json.loads(stored.config.read_text())
     config, spool = tmp_path / "relay.yaml", tmp_path / "spool.db"
     elsewhere["spool"] = {"path": str(spool)}
@@ -107,11 +108,14 @@ def test_a_stored_delivery_of_a_retired_key(stored: Running, tmp_path: Path) -> 
         kept = stored.folder / f"spool.db{suffix}"
         if kept.exists():
             (tmp_path / f"spool.db{suffix}").write_bytes(kept.read_bytes())
-    ring(spool, retired=(KEY.encode(),))
-    found = told(config, "deliveries", "show", "1")
+    kept_ring = Ring((FetchedKey(NEW),)).retire(fingerprint(key), 1.0)
+    file.write(file.path_of(spool), {"contoso": kept_ring})
+    found = told(config, "deliveries", "show", number)
     assert found["verification"] == (
-        f"verifies under no key of today; when it came it did under {fingerprint(KEY.encode())}, which is retired"
+        f"verifies under no key of today; when it came it did under {fingerprint(key)}, which is retired"
     )
+    done = relay("verify", number, "-c", str(config))
+    assert (done.returncode, "that key is retired" in done.stdout) == (1, True)
 
 
 def test_a_fetched_key_of_one_that_fetches_no_more_does_not_count(tmp_path: Path, config: Path) -> None:
