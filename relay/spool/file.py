@@ -1,10 +1,8 @@
-"""The spool's file: its schema, its lock, and how a connection to it is opened."""
+"""The spool's file: its schema, and how a connection to it is opened."""
 
 from __future__ import annotations
 
 import ctypes
-import fcntl
-import os
 from typing import TYPE_CHECKING, Any
 
 import apsw
@@ -108,49 +106,6 @@ ALTER TABLE deliveries DROP COLUMN body;
 
 # What brings a file of each version, or an empty one, to this one.
 STEPS = {None: SCHEMA + COPIES + TOTALS + COUNTED, 1: ANSWERS + COPIES + TOTALS + COUNTED, 2: COPIES + TOTALS + COUNTED}
-
-
-class InUse(Unavailable):
-    """Another process has the spool."""
-
-
-class Lock:
-    """The right to write a spool: `flock` on `<spool>.lock`, held until closed or the process ends."""
-
-    def __init__(self, spool: Path) -> None:
-        """Take the lock. Raises `InUse` when another process holds it, `Unavailable` when it cannot be made."""
-        self.path = spool.with_name(spool.name + ".lock")
-        try:
-            spool.parent.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            msg = f"the spool {spool} cannot be opened: {error}"
-            raise Unavailable(msg) from error
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._fd)
-            msg = f"{spool} is in use by another relay (it holds {self.path}); give each relay a spool of its own"
-            raise InUse(msg) from None
-
-    def close(self) -> None:
-        """Give the lock back."""
-        os.close(self._fd)
-
-
-def in_use(spool: Path) -> bool:
-    """Tell whether a process has the right to write a spool now."""
-    try:
-        fd = os.open(spool.with_name(spool.name + ".lock"), os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
 
 
 def connect_writer(path: Path) -> apsw.Connection:
