@@ -57,17 +57,19 @@ CREATE TABLE ids (
 
 # Running totals, in version 3: one row as of the last commit, and one as of when the relay that runs was started, which
 # is where its metrics begin. They outlive the rows: `gone` counts the published and dropped ones that were swept, and
-# `departed` those that had left before totals were kept, published or dropped. Every record of this spool was sent
+# `departed` those that had left before totals were kept, published or dropped, but for those that were `lost` with a
+# damaged file. Every record of this spool was sent
 # after `made_at`; of those whose delivery is swept, none was sent after `swept_until`.
 TOTALS = """
 CREATE TABLE totals (
   moment TEXT PRIMARY KEY, accepted INTEGER NOT NULL, published INTEGER NOT NULL, dead INTEGER NOT NULL,
-  dropped INTEGER NOT NULL, gone INTEGER NOT NULL, departed INTEGER NOT NULL, made_at REAL NOT NULL, swept_until REAL
+  dropped INTEGER NOT NULL, gone INTEGER NOT NULL, departed INTEGER NOT NULL, lost INTEGER NOT NULL,
+  made_at REAL NOT NULL, swept_until REAL
 ) WITHOUT ROWID;
 """
 COUNTED = """
 INSERT INTO totals
-SELECT 'now', last, published, dead, dropped, 0, last - kept,
+SELECT 'now', last, published, dead, dropped, 0, last - kept, 0,
   coalesce((SELECT min(accepted_at) FROM ids WHERE last = kept), iif(last, 0, unixepoch('subsec'))),
   iif(last > kept, unixepoch('subsec'), NULL)
 FROM (SELECT coalesce(max(number), 0) AS last FROM ids),
