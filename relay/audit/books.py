@@ -31,6 +31,8 @@ class Books:
         first, last = self.before.now, self.after.now
         if first.accepted != self.before.last_number:
             yield f"{first.accepted} were accepted by the totals, the last number given is {self.before.last_number}"
+        if last.lost:
+            yield f"{last.lost} were lost with a damaged file: what can be read of it is in the .damaged file beside it"
         dropped = last.dropped - first.dropped
         settled = first.published + first.dropped
         settled_later = last.published + last.dropped

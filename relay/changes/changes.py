@@ -57,6 +57,7 @@ class Changes:
         self._metrics = metrics
         self._find_topic = find_topic
         self._turn = asyncio.Lock()
+        self._untold: set[int] = set()  # dead letters whose discard was told as failed, and may stand
         self.closed = False
 
     async def make(self, asked: Asked) -> Sequence[Change]:
@@ -110,19 +111,25 @@ class Changes:
 
     async def _discard(self, looked_at: Sequence[Plan], because: str) -> list[Change]:
         """Give dead letters and replays up, in one commit."""
-        possible = [plan for plan in looked_at if not plan.change.refused]
-        if not possible:
-            return [plan.change for plan in looked_at]
-        wanted = tuple(Discard(plan.change.delivery, because, plan.waits) for plan in possible)
-        journalled = await self._spool.write(Journal(discards=wanted))
-        dead, done = set(journalled.discarded), {one.number for one in journalled.done}
+        possible = [plan for plan in looked_at if not plan.change.refused and not plan.stands]
+        stood = {plan.change.delivery for plan in looked_at if plan.stands}
+        dead, done = stood & self._untold, set[int]()
+        if possible:
+            wanted = tuple(Discard(plan.change.delivery, because, plan.waits) for plan in possible)
+            asked_for = {plan.change.delivery for plan in possible if not plan.waits}
+            self._untold |= asked_for
+            journalled = await self._spool.write(Journal(discards=wanted))
+            self._untold -= asked_for
+            dead |= set(journalled.discarded)
+            done = {one.number for one in journalled.done}
+        self._untold -= stood
         changes = []
         for change, source in ((plan.change, plan.source) for plan in looked_at):
             if change.delivery in dead | done and source:
                 if change.delivery in dead:
                     self._metrics.withdrawn(source, Withdrawal.DISCARDED)
                 log.info("delivery.discarded", source=source, delivery=change.delivery, because=because)
-            elif not change.refused:
+            elif not change.refused and change.delivery not in stood:
                 changes.append(replace(change, refused="it is no dead letter any more"))
                 continue
             changes.append(change)

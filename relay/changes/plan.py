@@ -30,7 +30,8 @@ GONE = "it is not kept: it was never accepted, or has left the spool"
 class Plan:
     """What would be done to one delivery; a replay has the entry to append, and the records to publish.
 
-    `source` is that of the delivery, None when it is not kept. A replay that is given up `waits`.
+    `source` is that of the delivery, None when it is not kept. A replay that is given up `waits`. A discard that was
+    made with the same words `stands`: that may have been told as failed.
     """
 
     change: Change
@@ -38,6 +39,7 @@ class Plan:
     entry: Entry | None = None
     processed: Processed | None = None
     waits: bool = False
+    stands: bool = False
 
     @property
     def size(self) -> int:
@@ -68,7 +70,7 @@ class Plan:
         return cls(Change(number, reason, topics), listed.source, entry, processed)
 
     @classmethod
-    def discard(cls, number: int, browser: Browser, *, at_rest: bool) -> Plan:
+    def discard(cls, number: int, because: str, browser: Browser, *, at_rest: bool) -> Plan:
         """Look at a delivery that is to be given up: a dead letter, or `at_rest` a replay. Raises `Unavailable`."""
         kept = browser.find(number)
         if kept is None:
@@ -78,6 +80,8 @@ class Plan:
             # A lane that has it in memory would publish it all the same.
             refused = None if at_rest else "it is a replay on its way: it is given up only while no relay runs"
             return cls(Change(number, refused=refused), listed.source, waits=True)
+        if listed.withdrawn is Withdrawal.DISCARDED and listed.because == because:
+            return cls(Change(number, listed.reason), listed.source, stands=True)
         if listed.status is not Status.DEAD:
             what = f"it is {listed.withdrawn or listed.status}: only dead letters are discarded"
             return cls(Change(number, refused=what), listed.source)
@@ -95,7 +99,7 @@ def plans(asked: Asked, spool: Path, pipeline: Pipeline, *, at_rest: bool) -> li
     with Browser(spool) as browser:
         for number in dict.fromkeys(asked.deliveries):
             if isinstance(asked, Discarding):
-                found.append(Plan.discard(number, browser, at_rest=at_rest))
+                found.append(Plan.discard(number, asked.because, browser, at_rest=at_rest))
             else:
                 found.append(Plan.replay(number, asked, browser, pipeline))
             size += found[-1].size

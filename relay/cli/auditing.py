@@ -129,7 +129,7 @@ def _tell_books(books: Books, compared: Compared, *, as_json: bool) -> bool:
     """Print what was added up; True when all is as it should be."""
     totals, faults = books.after.now, [*books.faults(), *compared.faults]
     if as_json:
-        told = {name: getattr(totals, name) for name in ("accepted", *STATUSES, "gone", "departed")}
+        told = {name: getattr(totals, name) for name in ("accepted", *STATUSES, "gone", "departed", "lost")}
         metrics = compared.counted or compared.aside
         click.echo(json.dumps({"totals": told, "metrics": metrics, "faults": faults}))
         return not faults

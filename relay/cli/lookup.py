@@ -74,7 +74,7 @@ def look_up(  # noqa: RET503 - `fail` does not return
         if source is not None:
             source_named(config, source)
         if known := _remembered(browser, config, named, number, source):
-            _tell_gone(known, as_json=as_json)
+            _tell_gone(known, browser.lost(), as_json=as_json)
         fail(_unknown(browser.last_number(), named, number) + aside, NO)
 
 
@@ -130,10 +130,16 @@ def _remembered(browser: Browser, config: Config, named: str, number: int | None
     return found[0] if found else None
 
 
-def _tell_gone(known: Known, *, as_json: bool) -> NoReturn:
-    accepted = moment(known.accepted_at)
+def _tell_gone(known: Known, lost: int, *, as_json: bool) -> NoReturn:
+    """Say that it is not kept; that it came to a good end only where none was lost, since nobody knows which were."""
+    accepted = moment(known.accepted_at or None)
     if as_json:
-        click.echo(json.dumps({"delivery": known.number, "accepted": accepted, "kept": False}))
+        maybe = {"maybe_lost": True} if lost else {}
+        click.echo(json.dumps({"delivery": known.number, "accepted": accepted, "kept": False, **maybe}))
+    elif lost:
+        when = f"at {accepted}" if accepted else "at a time that is forgotten"
+        click.echo(f"delivery {known.number} was accepted {when}, and is not in the spool any more")
+        click.echo(f"  it was published or dropped and has left, or is one of {lost:,} lost with a damaged file")
     else:
         click.echo(
             f"delivery {known.number} was accepted at {accepted}, was published or dropped, and has left the spool"

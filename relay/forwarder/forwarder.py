@@ -225,7 +225,8 @@ class Forwarder:
     def _settle(self, dones: Sequence[Done], items: Sequence[Item]) -> None:
         """Hear of a lane's commit."""
         self.tally.take(item.record for item in items if self._tallied(item))
-        self._finish(dones, {item.number: item.committed for item in items})
+        ends = [*dones, *outcome.unheard(dones, items)]
+        self._finish(ends, {item.number: item.committed for item in items})
 
     def _tallied(self, item: Item) -> bool:
         """Tell whether a record was counted: it may have been pending at start, and the survey not there yet."""

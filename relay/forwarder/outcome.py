@@ -9,11 +9,13 @@ import structlog
 
 from relay.core.errors import Reason
 from relay.core.model import Status
+from relay.spool import Done
 
 if TYPE_CHECKING:
-    from relay.lane import Committed
+    from collections.abc import Sequence
+
+    from relay.lane import Committed, Item
     from relay.metrics import Metrics
-    from relay.spool import Done
 
 log = structlog.get_logger()
 
@@ -25,6 +27,21 @@ def duration_ms(received_at: float, arrived: float | None) -> float:
     """
     seconds = max(0.0, time.time() - received_at) if arrived is None else time.monotonic() - arrived
     return round(seconds * 1000, 3)
+
+
+def unheard(dones: Sequence[Done], items: Sequence[Item]) -> list[Done]:
+    """Give the ends of what was settled that the commit did not tell: an earlier one brought them.
+
+    That is one that was told as failed, and stands on the disk all the same. Only of what this process has seen
+    settled in all its topics is that known; the rest may still be pending.
+    """
+    told = {done.number for done in dones}
+    stood = {
+        number: committed
+        for number, committed, topic in ((item.number, item.committed, item.record.topic) for item in items)
+        if number not in told and not committed.settled and committed.book(topic)
+    }
+    return [Done(number, one.status, one.reason, one.places) for number, one in stood.items()]
 
 
 def tell(metrics: Metrics, done: Done, committed: Committed) -> None:

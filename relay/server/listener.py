@@ -133,10 +133,11 @@ class Listener:
         self._quiet.clear()
         source = self._sources.get(request.path)
         try:
-            receipt = await self._receive(source, request)
-            status, given = receipt.status, answer.accepted(receipt)
-        except Rejected as fate:
-            status, given = "rejected", await self._reject(source, request, fate)
+            try:
+                receipt = await self._receive(source, request)
+                status, given = receipt.status, answer.accepted(receipt)
+            except Rejected as fate:
+                status, given = "rejected", await self._reject(source, request, fate)
         except Unavailable as fate:
             self._tell_unavailable(source, fate)
             status, given = "unavailable", answer.unavailable(fate)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from relay.spool.file import Lock
 from relay.spool.keeper import Keeper
+from relay.spool.lock import Lock
 from relay.spool.reader import Reader
 from relay.spool.thread import Thread
 

@@ -39,7 +39,9 @@ class Ballast:
             self.drop()
             return True
         try:
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            if self.path.is_symlink():
+                self.path.unlink()  # what it leads to is none of ours, and would be cut off
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
                 os.ftruncate(fd, min(self._size, os.fstat(fd).st_size))
                 os.posix_fallocate(fd, 0, self._size)
@@ -53,7 +55,7 @@ class Ballast:
     def drop(self) -> int:
         """Delete the file, also one of an earlier configuration; give the bytes that this set free."""
         try:
-            size = self.path.stat().st_blocks * 512
+            size = self.path.lstat().st_blocks * 512
             self.path.unlink()
         except OSError:
             return 0

@@ -13,6 +13,7 @@ from relay.spool.file import KEPT, rows
 from relay.spool.identity import conflict_digest_of, digest_of
 from relay.spool.kept import Aloft, Kept, Known, Listed, Settled
 from relay.spool.reader import FIELDS
+from relay.spool.totals import read_totals
 from relay.spool.view import View
 
 if TYPE_CHECKING:
@@ -75,6 +76,11 @@ class Browser:
         """Give the number of the delivery accepted last; 0 before the first."""
         query = "SELECT coalesce(max(number), 0) FROM ids"
         return int(self._view.read(lambda connection: rows(connection, query))[0][0])
+
+    def lost(self) -> int:
+        """Count the deliveries that were lost with damaged files, of which nobody knows the end."""
+        totals = self._view.read(read_totals)
+        return totals.lost if totals else 0
 
     def known(self, number: int) -> Known | None:
         """Give what is remembered of a number, kept or not."""

@@ -26,7 +26,8 @@ ROW_OVERHEAD = (
 )
 RECORD_OVERHEAD = 48  # bytes a row of `records` takes beside its topic
 BODY_SIZE = "(SELECT length(body) FROM bodies WHERE bodies.number = deliveries.number)"
-SIZE = f"{BODY_SIZE} + length(event_id) + coalesce(length(type), 0) + {ROW_OVERHEAD}"  # as `_size`, for a stored row
+# As `_size`, for a stored row; the length of a text would end at its first NUL.
+SIZE = f"{BODY_SIZE} + length(CAST(event_id AS BLOB)) + coalesce(length(CAST(type AS BLOB)), 0) + {ROW_OVERHEAD}"
 
 INSERT_DELIVERY = (
     "INSERT INTO deliveries (number, source, event_id, type, received_at, key_id, signature, traceparent, status, "
@@ -153,7 +154,7 @@ class Draft:
 
 def _size(entry: Entry) -> int:
     """Estimate the bytes that an entry takes in the file; `store` measures them after the commit."""
-    return len(entry.delivery.body) + len(entry.event_id) + len(entry.type or "") + ROW_OVERHEAD
+    return len(entry.delivery.body) + len(entry.event_id.encode()) + len((entry.type or "").encode()) + ROW_OVERHEAD
 
 
 def _owed(entry: Entry) -> int:

@@ -1,10 +1,8 @@
-"""The spool's file: its schema, its lock, and how a connection to it is opened."""
+"""The spool's file: its schema, and how a connection to it is opened."""
 
 from __future__ import annotations
 
 import ctypes
-import fcntl
-import os
 from typing import TYPE_CHECKING, Any
 
 import apsw
@@ -59,17 +57,19 @@ CREATE TABLE ids (
 
 # Running totals, in version 3: one row as of the last commit, and one as of when the relay that runs was started, which
 # is where its metrics begin. They outlive the rows: `gone` counts the published and dropped ones that were swept, and
-# `departed` those that had left before totals were kept, published or dropped. Every record of this spool was sent
+# `departed` those that had left before totals were kept, published or dropped, but for those that were `lost` with a
+# damaged file. Every record of this spool was sent
 # after `made_at`; of those whose delivery is swept, none was sent after `swept_until`.
 TOTALS = """
 CREATE TABLE totals (
   moment TEXT PRIMARY KEY, accepted INTEGER NOT NULL, published INTEGER NOT NULL, dead INTEGER NOT NULL,
-  dropped INTEGER NOT NULL, gone INTEGER NOT NULL, departed INTEGER NOT NULL, made_at REAL NOT NULL, swept_until REAL
+  dropped INTEGER NOT NULL, gone INTEGER NOT NULL, departed INTEGER NOT NULL, lost INTEGER NOT NULL,
+  made_at REAL NOT NULL, swept_until REAL
 ) WITHOUT ROWID;
 """
 COUNTED = """
 INSERT INTO totals
-SELECT 'now', last, published, dead, dropped, 0, last - kept,
+SELECT 'now', last, published, dead, dropped, 0, last - kept, 0,
   coalesce((SELECT min(accepted_at) FROM ids WHERE last = kept), iif(last, 0, unixepoch('subsec'))),
   iif(last > kept, unixepoch('subsec'), NULL)
 FROM (SELECT coalesce(max(number), 0) AS last FROM ids),
@@ -108,49 +108,6 @@ ALTER TABLE deliveries DROP COLUMN body;
 
 # What brings a file of each version, or an empty one, to this one.
 STEPS = {None: SCHEMA + COPIES + TOTALS + COUNTED, 1: ANSWERS + COPIES + TOTALS + COUNTED, 2: COPIES + TOTALS + COUNTED}
-
-
-class InUse(Unavailable):
-    """Another process has the spool."""
-
-
-class Lock:
-    """The right to write a spool: `flock` on `<spool>.lock`, held until closed or the process ends."""
-
-    def __init__(self, spool: Path) -> None:
-        """Take the lock. Raises `InUse` when another process holds it, `Unavailable` when it cannot be made."""
-        self.path = spool.with_name(spool.name + ".lock")
-        try:
-            spool.parent.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            msg = f"the spool {spool} cannot be opened: {error}"
-            raise Unavailable(msg) from error
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._fd)
-            msg = f"{spool} is in use by another relay (it holds {self.path}); give each relay a spool of its own"
-            raise InUse(msg) from None
-
-    def close(self) -> None:
-        """Give the lock back."""
-        os.close(self._fd)
-
-
-def in_use(spool: Path) -> bool:
-    """Tell whether a process has the right to write a spool now."""
-    try:
-        fd = os.open(spool.with_name(spool.name + ".lock"), os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
 
 
 def connect_writer(path: Path) -> apsw.Connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from contextlib import closing, suppress
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import apsw
 
+from relay.spool import totals
 from relay.spool.file import COUNTED, KEPT, PENDING, connect_writer, count, rows
 from relay.spool.reader import items_of
 
@@ -19,6 +21,19 @@ TABLES = {"deliveries": "number", "bodies": "number", "records": "number", "flig
 TOGETHER = 1_000  # rows in one transaction
 LOG_PAGES = 1_000
 BODYLESS = f"SELECT number FROM deliveries WHERE {KEPT} AND number NOT IN (SELECT number FROM bodies)"  # noqa: S608 - constant
+EARLIER = "SELECT coalesce(max(lost), 0) FROM totals WHERE moment = 'now'"
+# A dead letter whose replay is lost is dead again. Without one it may also stand where its replay has been swept: only
+# behind it can that be lost.
+REVIVE = (
+    "UPDATE deliveries SET status = 'dead', withdrawn = NULL WHERE withdrawn = 'replayed' AND number < ? "
+    "AND number IN (SELECT number FROM bodies) "
+    "AND number NOT IN (SELECT replay_of FROM deliveries WHERE replay_of IS NOT NULL)"
+)
+# One whose mirror is lost is mirrored again, unless that is known to be in Kafka.
+UNTIE = (
+    "UPDATE deliveries SET mirrored = NULL WHERE mirrored IN (SELECT value FROM json_each(?)) "
+    "AND mirrored NOT IN (SELECT number FROM records WHERE partition IS NOT NULL)"
+)
 GAPS = (
     "INSERT OR IGNORE INTO ids (number, digest, fingerprint, accepted_at) "
     "WITH RECURSIVE every(number) AS (VALUES (?) UNION ALL SELECT number + 1 FROM every WHERE number < ?) "
@@ -46,7 +61,9 @@ def salvage(path: Path, source: apsw.Connection, last_number: int) -> Salvaged:
     No other connection may be open. Rows are copied one after the other, and behind one that cannot be read
     it goes on with the next number, so that damage costs only what stood there. Numbers up to `last_number`
     are not given again, and ids that are lost leave no gap. What is pending or dead and has lost its row or
-    its body is lost. Raises `apsw.Error` and OSError when the new file cannot be written; then all is as it was.
+    its body is lost, and stays in the totals as that. A dead letter that had left for a lost replay is one again, and
+    one that has lost its mirror is mirrored again. Raises `apsw.Error` and OSError when the new file cannot be
+    written; then all is as it was.
     """
     fresh = path.with_name(path.name + ".salvage")
     for file in _files(fresh):
@@ -55,7 +72,7 @@ def salvage(path: Path, source: apsw.Connection, last_number: int) -> Salvaged:
         target.wal_autocheckpoint(LOG_PAGES)
         last = max(last_number, *(_last(source, table) for table, key in TABLES.items() if key == "number"))
         missing = {table: _copy(source, target, table, max(last, _last(source, table))) for table in TABLES}
-        lost = _tidy(target, missing["deliveries"], missing["bodies"], last)
+        lost = _tidy(target, missing["deliveries"], missing["bodies"], last, _lost_earlier(source))
         doubtful = _doubtful(target, missing["records"], flights_lost=bool(missing["flights"]))
         kept = count(target, "SELECT count(*) FROM deliveries")
     with suppress(apsw.Error):  # what it held was read, as far as it could be
@@ -69,6 +86,12 @@ def salvage(path: Path, source: apsw.Connection, last_number: int) -> Salvaged:
 def _last(source: apsw.Connection, table: str) -> int:
     with suppress(apsw.Error):
         return count(source, f"SELECT coalesce(max({TABLES[table]}), 0) FROM {table}")  # noqa: S608 - constants
+    return 0
+
+
+def _lost_earlier(source: apsw.Connection) -> int:
+    with suppress(apsw.Error):  # an older schema knows of none
+        return count(source, EARLIER)
     return 0
 
 
@@ -113,8 +136,8 @@ def _write(target: apsw.Connection, insert: str, found: list[tuple[apsw.SQLiteVa
         target.executemany(insert, found)
 
 
-def _tidy(target: apsw.Connection, missing: set[int], bodies: set[int], last: int) -> int:
-    """Let what is there fit together; count the deliveries that were there, and are lost."""
+def _tidy(target: apsw.Connection, missing: set[int], bodies: set[int], last: int, earlier: int) -> int:
+    """Let what is there fit together; count the deliveries that were there, and are lost, and `earlier` ones apart."""
     with target:
         bodyless = {number for (number,) in rows(target, BODYLESS)}
         for table in ("deliveries", "records"):
@@ -122,12 +145,16 @@ def _tidy(target: apsw.Connection, missing: set[int], bodies: set[int], last: in
         stray = "SELECT number FROM bodies WHERE number NOT IN (SELECT number FROM deliveries)"
         strays = {number for (number,) in rows(target, stray)}
         target.execute("DELETE FROM bodies WHERE number NOT IN (SELECT number FROM deliveries)")
+        # A number without a row and without a body had been swept.
+        lost = bodyless | {number for number in missing if number in strays or number in bodies}
+        target.execute(REVIVE, (max(lost, default=0),))
+        target.execute(UNTIE, (json.dumps(sorted(lost)),))
         first = count(target, f"SELECT coalesce(min(number), {last}) FROM ids")  # noqa: S608 - a number
         if last:
             target.execute(GAPS, (first, last))
         target.execute(f"DELETE FROM totals; {COUNTED}")  # noqa: S608 - constant
-    # A number without a row and without a body had been swept.
-    return len(bodyless | {number for number in missing if number in strays or number in bodies})
+        totals.lose(target, earlier + len(lost))
+    return len(lost)
 
 
 def _doubtful(target: apsw.Connection, records: set[int], *, flights_lost: bool) -> int:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from relay.spool.draft import Draft
     from relay.spool.values import Done
 
-FIELDS = "accepted, published, dead, dropped, gone, departed, made_at, swept_until"
+FIELDS = "accepted, published, dead, dropped, gone, departed, lost, made_at, swept_until"
 READ = f"SELECT {FIELDS} FROM totals WHERE moment = ?"  # noqa: S608 - constant
 ADD = (
     "UPDATE totals SET accepted = accepted + ?, published = published + ?, dead = dead + ?, dropped = dropped + ? "
@@ -32,15 +32,16 @@ FROM (SELECT count(*) AS taken, count(*) FILTER (WHERE status = 'published') AS 
   FROM deliveries WHERE number > ?) AS lost
 WHERE moment = 'now'
 """
+LOSE = "UPDATE totals SET lost = min(?1, departed), departed = max(departed - ?1, 0)"
 MARK = f"INSERT OR REPLACE INTO totals (moment, {FIELDS}) SELECT 'started', {FIELDS} FROM totals WHERE moment = 'now'"  # noqa: S608 - constant
 
 
 class Totals(msgspec.Struct, frozen=True):
     """Deliveries by what became of them, since the spool was made. What is in none of the ends is pending.
 
-    `gone` of the published and dropped ones were swept. `departed` left before totals were kept, published
-    or dropped. Every record was sent after `made_at`; of those whose delivery was swept none was sent after
-    `swept_until`, None while none was (seconds since the epoch).
+    `gone` of the published and dropped ones were swept. `departed` left before totals were kept, published or
+    dropped; `lost` were lost with a damaged file, and nobody knows their end. Every record was sent after `made_at`;
+    of those whose delivery was swept none was sent after `swept_until`, None while none was (seconds since the epoch).
     """
 
     accepted: int
@@ -49,6 +50,7 @@ class Totals(msgspec.Struct, frozen=True):
     dropped: int
     gone: int
     departed: int
+    lost: int
     made_at: float
     swept_until: float | None
 
@@ -60,12 +62,12 @@ class Totals(msgspec.Struct, frozen=True):
     @property
     def kept(self) -> int:
         """Count those whose rows stand in the spool."""
-        return self.accepted - self.gone - self.departed
+        return self.accepted - self.gone - self.departed - self.lost
 
     @property
     def pending(self) -> int:
         """Count those that did not."""
-        return self.accepted - self.settled
+        return self.accepted - self.settled - self.lost
 
 
 def read_totals(connection: apsw.Connection, *, started: bool = False) -> Totals | None:
@@ -97,6 +99,11 @@ def take_back(connection: apsw.Connection, last_number: int, *, revived: int) ->
     """
     connection.execute(TAKE_BACK, (last_number,))
     connection.execute(ADD, (0, 0, revived, -revived))
+
+
+def lose(connection: apsw.Connection, lost: int) -> None:
+    """Note, on totals just counted, how many of those that are gone were lost. Raises `apsw.Error`."""
+    connection.execute(LOSE, (lost,))
 
 
 def mark_start(connection: apsw.Connection) -> None:

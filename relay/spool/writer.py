@@ -44,6 +44,7 @@ class Writer:
         self._limit: int | None = None
         self.losses = Losses(0, 0)
         self.store = self._open()
+        self._held = True  # its connection is open, and reads what it has written even where that was deleted
         if not self.squeezed and not self._ballast.load():
             self._squeeze()
         self._mark_start()
@@ -72,24 +73,32 @@ class Writer:
     def reopen(self) -> None:
         """Open the file anew, as of the last commit that succeeded: failed pages are never tried again.
 
-        Raises `Unavailable` while the disk refuses.
+        Raises `Unavailable` while the disk refuses, and `Damaged` when the file was deleted or replaced: then only the
+        connection that is open reads what was acknowledged, and `renew` must read it first.
         """
+        if self._held:
+            self.store.place.check()
+        self._reopen()
+
+    def _reopen(self) -> None:
         number, flight, recent = self.store.last_number, self.store.last_flight, self.store.memory.recent
         self.store.close()
+        self._held = False
         store = self._open()
         store.take_back(number, flight)
         store.close()
         store = self._open(recent)  # which knows nothing of what has just been taken back
         store.last_flight = flight  # a lane may still name an older one as landed, so none of them is given again
-        self.store = store
+        self.store, self._held = store, True
 
     def renew(self) -> None:
         """Put a file made of what can be read in the place of a damaged or deleted one. Raises `Unavailable`.
 
         Every other connection must be closed. What was deleted is still read by the connection that is open.
         """
-        self._salvage(self.store.connection, self.store.last_number)
-        self.reopen()
+        self._salvage(self.store.connection if self._held else self._reader(), self.store.last_number)
+        self._held = False
+        self._reopen()
 
     def tend(self) -> None:
         """Look whether the file is there still, and load the ballast again once the disk has room.
@@ -121,9 +130,15 @@ class Writer:
             try:
                 return Store(self._path, max_size=self._max_size, remembered=self._remembered, recent=recent)
             except apsw.CorruptError:
-                self._salvage(connect_reader(self._path), 0)
+                self._salvage(self._reader(), 0)
             return Store(self._path, max_size=self._max_size, remembered=self._remembered, recent=recent)
         except (apsw.Error, OSError) as error:
+            raise failure(f"the spool {self._path} cannot be opened", error) from error
+
+    def _reader(self) -> apsw.Connection:
+        try:
+            return connect_reader(self._path)
+        except apsw.Error as error:
             raise failure(f"the spool {self._path} cannot be opened", error) from error
 
     def _mark_start(self) -> None:

@@ -11,7 +11,7 @@ from relay.spool import Tally, Totals
 
 def tally(**counts: int) -> Tally:
     """Give the totals of a moment in which ten were accepted."""
-    none = {"accepted": 10, "published": 0, "dead": 0, "dropped": 0, "gone": 0, "departed": 0}
+    none = {"accepted": 10, "published": 0, "dead": 0, "dropped": 0, "gone": 0, "departed": 0, "lost": 0}
     totals = Totals(**{**none, **counts}, made_at=0.0, swept_until=None)
     return Tally(totals, None, totals.accepted, ids_forgotten=False)
 
@@ -32,3 +32,10 @@ def test_at_rest_the_count_is_one_number(dead: int, sound: bool) -> None:
     rows = {Status.PENDING: 1, Status.DEAD: dead, Status.PUBLISHED: 6, Status.DROPPED: 1}
     faults = list(Books(still, still, rows).faults())
     assert (not faults) is sound, faults
+
+
+def test_what_was_lost_is_no_sound_book() -> None:
+    """Deliveries that a damaged file has cost are told at each audit, although the counts fit."""
+    still = tally(published=6, dead=2, lost=2)
+    (fault,) = Books(still, still, {Status.PENDING: 0, Status.DEAD: 2, Status.PUBLISHED: 6, Status.DROPPED: 0}).faults()
+    assert fault.startswith("2 were lost with a damaged file")

@@ -37,7 +37,7 @@ class Remembered(NamedTuple):
 
     def tally(self) -> Tally:
         """Say that nothing was forgotten."""
-        return Tally(Totals(9, 9, 0, 0, 0, 0, 0.0, None), None, 9, ids_forgotten=False)
+        return Tally(Totals(9, 9, 0, 0, 0, 0, 0, 0.0, None), None, 9, ids_forgotten=False)
 
 
 class Kept:
@@ -189,7 +189,7 @@ async def test_ids_that_damage_took_are_forgotten(audited: Audited, tmp_path: Pa
 
 def totals(dead: int, dropped: int) -> Tally:
     """Give the totals of twenty that were accepted."""
-    return Tally(Totals(20, 5, dead, dropped, 0, 0, 0.0, None), None, 20, ids_forgotten=False)
+    return Tally(Totals(20, 5, dead, dropped, 0, 0, 0, 0.0, None), None, 20, ids_forgotten=False)
 
 
 @pytest.mark.parametrize(("dead", "right"), [(3, False), (4, True), (5, True), (6, True), (7, False)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import pytest
 from msgspec.structs import replace
@@ -129,6 +129,32 @@ async def test_a_stop_meanwhile_leaves_all_as_it_is(ground: Ground, monkeypatch:
         (1, "the relay is stopping"), (2, "the relay is stopping")
     ]  # fmt: skip
     assert look(ground.path, "SELECT DISTINCT status FROM deliveries") == [("dead",)]
+
+
+async def test_a_discard_that_stands_although_it_was_told_as_failed_is_told_as_done(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for again with the same words it is done, and counted once; with other words it is refused."""
+    write = ground.spool.write
+
+    async def fail(journal: Journal) -> NoReturn:
+        await write(journal)
+        raise Unavailable("disk I/O error")
+
+    asked = Discarding((1, 2), "noise")
+    with monkeypatch.context() as failing:
+        failing.setattr(ground.spool, "write", fail)
+        with pytest.raises(Unavailable, match="disk I/O error"):
+            await ground.changes.make(asked)
+    assert (ground.withdrawn(), totals_of(ground.path).dropped) == (0, 2)
+    for _ in range(2):
+        made = await ground.changes.make(asked)
+        assert [(change.delivery, change.refused) for change in made] == [(1, None), (2, None)]
+        assert (ground.withdrawn(), totals_of(ground.path).dropped) == (2, 2)
+    (other,) = await ground.changes.make(Discarding((1,), "spam"))
+    assert other.refused == "it is discarded: only dead letters are discarded"
+    made = await ground.changes.make(Discarding((2, 3), "noise"))
+    assert ([change.refused for change in made], ground.withdrawn()) == ([None, None], 3)
 
 
 async def test_a_replay_on_its_way_is_given_up_at_rest(ground: Ground) -> None:

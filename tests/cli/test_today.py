@@ -10,9 +10,11 @@ from msgspec.structs import replace
 
 from relay.core.model import Status
 from relay.spool import Journal
+from relay.spool.file import connect_reader
+from relay.spool.salvage import salvage
 from tests.cli.typed import free_port, relay
 from tests.running import event, settings
-from tests.spool.samples import FLIGHT, MIB, NOW, append, entry, opened, published, settle
+from tests.spool.samples import FLIGHT, MIB, NOW, alter, append, entry, opened, published, settle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,6 +64,28 @@ def test_what_has_left_is_told_with_its_number_and_time(config: str, tmp_path: P
         assert told in done.stdout
         done = relay(*verb, named, "--json", "-c", config)
         assert json.loads(done.stdout) == {"delivery": 1, "accepted": "1970-01-12T13:46:40.000Z", "kept": False}
+
+
+def test_of_what_may_be_lost_no_end_is_made_up(config: str, tmp_path: Path) -> None:
+    """Once a damaged file has cost deliveries, one that is not kept may be one of those; the audit tells them."""
+    spool = tmp_path / "spool.db"
+    with opened(spool) as store:
+        append(store, entry("1"), entry("2"))
+    alter(spool, "DELETE FROM bodies WHERE number = 1")
+    salvage(spool, connect_reader(spool), 2)
+    done = relay("deliveries", "show", "1", "-c", config)
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [
+        "delivery 1 was accepted at 1970-01-12T13:46:40.000Z, and is not in the spool any more",
+        "  it was published or dropped and has left, or is one of 1 lost with a damaged file",
+    ]
+    found = json.loads(relay("deliveries", "show", "1", "--json", "-c", config).stdout)
+    assert (found["kept"], found["maybe_lost"]) == (False, True)
+    done = relay("audit", "-c", config)
+    assert done.returncode == 1
+    assert "WRONG: 1 were lost with a damaged file" in done.stdout
+    assert "adds up" not in done.stdout
+    assert json.loads(relay("audit", "--json", "-c", config).stdout)["totals"]["lost"] == 1
 
 
 def test_what_has_lost_its_body_is_told_without_it(config: str, tmp_path: Path) -> None:

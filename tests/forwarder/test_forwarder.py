@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from msgspec import structs
+from structlog.testing import capture_logs
 
 from relay.core.errors import Reason, Unavailable
 from relay.core.model import Envelope, Status
@@ -218,6 +219,39 @@ async def test_a_lane_that_lost_its_place_in_the_window_catches_up(
         assert not lane.cursor.behind
     assert sorted(published(kafka)) == list(range(1, 251))
     assert in_order(published(kafka))
+
+
+@pytest.mark.parametrize("event_type", ["ProvisioningStarted", "ProvisioningFailed"])
+async def test_an_end_that_stands_although_it_was_told_as_failed_is_told_once(
+    kafka: FakeKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, event_type: str
+) -> None:
+    """A disk may fail behind a commit that is on it: the settlement that is repeated brings no end, and tells it."""
+    for topic in (STARTED, "ops.provisioning-failed", "syskit.ProvisioningFailed"):
+        kafka.create_topic(topic)
+    failed: list[bool] = []
+    finish = Store.finish
+
+    def fail(store: Store) -> None:
+        settles = store._open is not None and store._open[2]
+        finish(store)
+        if settles and not failed:
+            failed.append(True)
+            store.sound = False
+            raise Unavailable("disk I/O error")
+
+    monkeypatch.setattr(Store, "finish", fail)
+    async with process(tmp_path, kafka) as running:
+        with capture_logs() as logged:
+            await running.accept(range(1, 6), event_type)
+            await until(lambda: bool(failed) and running.total("relay_deliveries_published_total") >= 5)
+            await running.accept([6], event_type)
+            await until(lambda: running.total("relay_deliveries_published_total") >= 6)
+        assert len(running.forwarder._window) == 0
+        assert running.total("relay_deliveries_published_total") == 6
+    told = [line for line in logged if line["event"] == "delivery.published"]
+    assert sorted(line["delivery"] for line in told) == [1, 2, 3, 4, 5, 6]
+    records = 1 if event_type == "ProvisioningStarted" else 2
+    assert [len(line["records"]) for line in told] == [records] * 6
 
 
 async def test_a_topic_in_trouble_delays_only_itself(kafka: FakeKafka, tmp_path: Path) -> None:

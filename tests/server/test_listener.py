@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, NoReturn
+from unittest.mock import Mock
 
 from aiohttp import web_protocol
 from structlog.testing import capture_logs
@@ -89,13 +90,30 @@ async def test_a_fault_of_ours_is_answered_503() -> None:
     await listener.start()
     try:
         with capture_logs() as logged:
-            answer = await _ask(listener.port)
+            answer = await _ask(listener.port, request(event(), signed(event())))
     finally:
         await listener.stop()
     assert (answer.status, answer.headers["retry-after"], answer.headers["server"]) == (503, "1", "relay")
     assert answer.fields == {"error": "the delivery could not be stored"}
     (line,) = logged
     assert (line["event"], line["detail"]) == ("delivery.unavailable", "unexpected: RuntimeError('a fault in line 17')")
+
+
+async def test_a_fault_of_ours_in_a_refusal_is_answered_503_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails while a refusal is told leaves no sender without an answer, and is told as every fault."""
+    metrics = Metrics(sources=["contoso"], types=(), dropping=(), topics=(), version="0")
+    rejections = Rejections(lambda: [SOURCE], metrics, keep_bodies=False)
+    monkeypatch.setattr(rejections, "wants", Mock(side_effect=RuntimeError("a fault in line 18")))
+    listener = Listener(Listen(host="127.0.0.1", port=0), [SOURCE], Faulty(), metrics, rejections)
+    await listener.start()
+    try:
+        with capture_logs() as logged:
+            answer = await _ask(listener.port, request(event(), {}))
+    finally:
+        await listener.stop()
+    assert (answer.status, answer.fields) == (503, {"error": "the delivery could not be stored"})
+    (line,) = logged
+    assert (line["event"], line["detail"]) == ("delivery.unavailable", "unexpected: RuntimeError('a fault in line 18')")
 
 
 async def test_a_flood_of_refusals_is_told_ten_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,10 +149,10 @@ def _ask_all(port: int, requests: list[bytes]) -> None:
             assert wire.ask(one).status in (401, 404, 503)
 
 
-async def _ask(port: int) -> Answer:
+async def _ask(port: int, message: bytes) -> Answer:
     def ask() -> Answer:
         with Wire(port) as wire:
-            return wire.ask(request(event(), signed(event())))
+            return wire.ask(message)
 
     return await asyncio.to_thread(ask)
 

@@ -40,6 +40,21 @@ def test_it_follows_its_size(path: Path, size: int) -> None:
     assert not ballast.path.exists()
 
 
+def test_it_is_never_what_a_link_leads_to(path: Path) -> None:
+    """A link in its place goes, and what that leads to stays as it is; so when it is dropped."""
+    other = path.with_name("other")
+    other.write_bytes(b"precious" * 1000)
+    ballast = Ballast(path, 2 * 4096)
+    for leave in (ballast.load, Ballast(path, 0).load, ballast.drop):
+        ballast.path.unlink(missing_ok=True)
+        ballast.path.symlink_to(other)
+        leave()
+        assert not ballast.path.is_symlink()
+        assert other.read_bytes() == b"precious" * 1000
+    ballast.path.symlink_to(path.with_name("nothing"))
+    assert (ballast.load(), ballast.path.is_symlink(), ballast.path.stat().st_size) == (True, False, 2 * 4096)
+
+
 def test_what_cannot_be_made_is_told(path: Path) -> None:
     """Where no file can be, there is no ballast, and nothing of it stays."""
     ballast = Ballast(path.parent / "gone" / "spool.db", MIB)

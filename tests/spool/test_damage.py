@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 from structlog.testing import capture_logs
 
 from relay.core.errors import Unavailable
-from relay.spool import Journal
+from relay.spool import Damaged, Journal
 from relay.spool.file import PAGE_SIZE, connect_reader
 from relay.spool.salvage import salvage
+from relay.spool.writer import Writer
 from tests.spool.pages import pages_of, ruin
 from tests.spool.samples import (
     FLIGHT,
+    MIB,
     append,
     append_all,
     dump,
@@ -164,6 +168,46 @@ async def test_what_is_taken_away_while_nobody_writes_is_put_back_too(path: Path
             path.unlink()  # noqa: ASYNC240 - nobody else waits
             await until(lambda: any(line["event"] == "spool.salvaged" for line in lines) and spool.fault is None)
         assert look(path, "SELECT number FROM deliveries") == [(1,)]
+
+
+async def test_what_is_taken_away_while_a_read_fails_is_put_back_too(path: Path, metrics: Metrics) -> None:
+    """Where the disk fails as the file is deleted, what was acknowledged is read before the connection closes."""
+    async with spool_at(path, metrics) as spool:
+        await append_all(spool, ["1", "2", "3"])
+        await asyncio.to_thread(path.unlink)
+        spool._fail(Unavailable("the spool could not be read: disk I/O error"))
+        await until(lambda: spool.fault is None and path.exists())
+        assert sorted(await read_all(spool)) == [1, 2, 3]
+    assert look(path, "SELECT number FROM deliveries") == [(1,), (2,), (3,)]
+
+
+def test_what_is_taken_away_when_a_commit_failed_is_put_back_too(path: Path) -> None:
+    """A commit that would open the file anew does not close the connection that alone reads what was acknowledged."""
+    writer = Writer(path, max_size=64 * MIB, remembered=1000, ballast=0)
+    append(writer.store, entry("1"), entry("2"))
+    path.unlink()
+    writer.store.sound = False
+    with pytest.raises(Damaged):
+        writer.commit([entry("3")], ())
+    writer.renew()
+    writer.close()
+    assert look(path, "SELECT number FROM deliveries") == [(1,), (2,)]
+
+
+def test_a_file_made_anew_that_cannot_be_opened_is_not_made_of_a_closed_one(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The salvage closes what it read: when the new file fails at once, the next attempt reads that one."""
+    writer = Writer(path, max_size=64 * MIB, remembered=1000, ballast=0)
+    append(writer.store, entry("1"), entry("2"))
+    path.unlink()
+    with monkeypatch.context() as failing:
+        failing.setattr(Writer, "_open", Mock(side_effect=Unavailable("no more files")))
+        with pytest.raises(Unavailable, match="no more files"):
+            writer.renew()
+    writer.renew()
+    assert (writer.store.last_number, writer.store.pending, writer.losses.lost) == (2, 2, 0)
+    writer.close()
 
 
 async def read_all(spool: Spool) -> dict[int, bytes]:

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import stat
 import subprocess
 import sys
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import apsw
 import pytest
 
 from relay.core.errors import Unavailable
-from relay.spool.file import SCHEMA_VERSION, Lock, connect_writer, in_use
+from relay.spool.file import SCHEMA_VERSION, connect_writer
+from relay.spool.lock import Lock, in_use
 from relay.spool.reader import Reader
 from tests.spool.samples import alter, append, entry, look, opened
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-TAKE = "import sys, time, pathlib; from relay.spool.file import Lock; lock = Lock(pathlib.Path(sys.argv[1])); "
+TAKE = "import sys, time, pathlib; from relay.spool.lock import Lock; lock = Lock(pathlib.Path(sys.argv[1])); "
 
 
 @pytest.fixture
@@ -62,6 +66,17 @@ def test_it_can_be_asked_whether_a_spool_is_in_use(path: Path) -> None:
         assert (in_use(path), in_use(path)) == (True, True)
     assert not in_use(path)
     Lock(path).close()
+
+
+def test_one_who_asks_keeps_nobody_out(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay that starts while somebody asks whether the spool is in use waits until that is over."""
+    Lock(path).close()
+    asking = os.open(path.with_name("spool.db.lock"), os.O_RDONLY)
+    fcntl.flock(asking, fcntl.LOCK_SH)
+    waited = Mock(side_effect=lambda _: os.close(asking))
+    monkeypatch.setattr(time, "sleep", waited)
+    Lock(path).close()
+    assert waited.call_count == 1
 
 
 def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:

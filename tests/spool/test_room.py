@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from msgspec.structs import replace
 
 from relay.core.model import Status
+from relay.spool import Discard, Journal
 from relay.spool.draft import RECORD_OVERHEAD, ROW_OVERHEAD
 from relay.spool.file import PAGE_SIZE
 from relay.spool.room import Room
 from relay.spool.values import Done
-from tests.spool.samples import MIB, append, entry, look, opened
+from tests.spool.samples import MIB, NOW, append, entry, look, opened
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 OWED = 2 * (1 + RECORD_OVERHEAD)
 
@@ -80,6 +80,16 @@ def test_what_dies_is_measured(path: Path) -> None:
         ends = [Done(1, Status.DEAD, None), Done(2, Status.PUBLISHED, None), Done(3, Status.DEAD, None)]
         assert room.buried(ends) == size(10, "1") + size(30, "3")
         assert room.sizes([2, 9]) == size(20, "2")
+
+
+@pytest.mark.parametrize("id_", ["\0" + "x" * 1000, "\u00fc" * 500])
+def test_what_leaves_the_dead_is_measured_as_it_was_when_it_came(path: Path, id_: str) -> None:
+    """An id in which SQLite sees an early end, or that is longer in bytes, leaves nothing behind in the quota."""
+    with opened(path) as store:
+        append(store, entry(id_, status=Status.DEAD))
+        dead = store.usage.dead
+        store.commit((), (Journal(discards=(Discard(1, "noise"),)),), NOW)
+        assert (dead > 1000, store.usage.dead) == (True, 0)
 
 
 def test_the_disk_allots_what_the_file_grows_to(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from relay.spool import Journal
+import pytest
+from msgspec.structs import replace
+
+from relay.core.model import Mirror, Replay, Status
+from relay.spool import Browser, Journal
 from relay.spool.file import connect_reader
 from relay.spool.salvage import salvage
-from tests.spool.samples import FLIGHT, NOW, append, dump, entry, opened, published, settle
+from tests.spool.pages import pages_of, ruin
+from tests.spool.samples import FLIGHT, NOW, alter, append, dump, entry, look, opened, published, settle, totals_of
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 def test_more_rows_than_one_transaction_takes_are_all_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,3 +35,61 @@ def test_more_rows_than_one_transaction_takes_are_all_kept(path: Path, monkeypat
     }
     assert salvaged.aside is not None
     assert re.fullmatch(r"spool\.db\.damaged-\d{8}T\d{6}Z", salvaged.aside.name)
+
+
+@pytest.mark.parametrize("ruined", ["deliveries", "bodies"])
+def test_a_dead_letter_whose_replay_is_lost_is_one_again(path: Path, ruined: str) -> None:
+    """What has its body, and left the dead ones for a replay that is not there any more, can be replayed again."""
+    count = 60
+    with opened(path) as store:
+        append(store, *(entry(str(number), status=Status.DEAD, body=b"x" * 1000) for number in range(count)))
+        for number in range(count):
+            append(store, replace(entry(str(number), body=b"x" * 1000), copy=Replay(number + 1, None), topics=("a",)))
+        settle(store, *(published(number) for number in range(count + 1, count + 6)))
+    alter(path, "DELETE FROM deliveries WHERE number = 61")  # swept, though its dead letter stands
+    alter(path, "DELETE FROM bodies WHERE number = 61")
+    pages = pages_of(path, ruined)
+    ruin(path, pages[-1:])
+    salvaged = salvage(path, connect_reader(path), 2 * count)
+    assert salvaged.lost > 0
+    stranded = (
+        "SELECT count(*) FROM deliveries AS d WHERE withdrawn = 'replayed' AND number <> 1 "
+        "AND NOT EXISTS (SELECT 1 FROM deliveries AS r WHERE r.replay_of = d.number)"
+    )
+    assert look(path, stranded) == [(0,)]
+    ((dead,),) = look(path, "SELECT count(*) FROM deliveries WHERE status = 'dead' AND withdrawn IS NULL")
+    totals = totals_of(path)
+    assert (totals.dead, totals.lost) == (dead, salvaged.lost)
+    assert salvaged.lost <= int(str(dead)) <= salvaged.lost + 1
+    with opened(path) as store:
+        assert not append(store, replace(entry("59"), copy=Replay(count, None), topics=("a",)))[0].duplicate
+
+
+def test_a_dead_letter_whose_mirror_is_lost_is_mirrored_again(path: Path) -> None:
+    """Not so where the mirror has come to Kafka and was swept since."""
+    with opened(path) as store:
+        append(store, *(entry(id_, status=Status.DEAD) for id_ in "123"))
+        for number in (1, 2, 3):
+            mirror = Mirror(number, "dead", "unroutable", "no rule matches")
+            append(store, replace(entry(str(number)), copy=mirror, topics=("dead",)))
+        settle(store, published(4, "dead", ("dead",)))
+        assert store.sweep(NOW + 1) == 1
+    alter(path, "DELETE FROM bodies WHERE number = 5")
+    assert salvage(path, connect_reader(path), 6).lost == 1
+    assert look(path, "SELECT number, mirrored FROM deliveries WHERE status = 'dead'") == [(1, 4), (2, None), (3, 6)]
+
+
+def test_what_is_lost_stays_known(path: Path) -> None:
+    """The totals have it for good, apart from what has left at its end, also when the file is made anew once more."""
+    with opened(path) as store:
+        append(store, *(entry(id_) for id_ in "1234"), entry("5", status=Status.DROPPED))
+        assert store.sweep(NOW + 1) == 1
+    for ruined in ("DELETE FROM bodies WHERE number = 2", "DELETE FROM bodies WHERE number = 3"):
+        alter(path, ruined)
+        assert salvage(path, connect_reader(path), 5).lost == 1
+    totals = totals_of(path)
+    assert (totals.accepted, totals.pending, totals.departed, totals.lost, totals.kept) == (5, 2, 1, 2, 2)
+    with opened(path) as store:
+        assert (store.pending, store.last_number) == (2, 5)
+    with Browser(path) as browser:
+        assert browser.lost() == 2

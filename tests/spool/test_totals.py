@@ -90,7 +90,7 @@ def test_a_spool_of_version_2_is_counted_when_it_is_brought_up(path: Path) -> No
     with opened(path):
         pass
     assert look(path, "PRAGMA user_version") == [(3,)]
-    assert totals_of(path) == before.__class__(4, 1, 1, 1, 0, 0, NOW, None)
+    assert totals_of(path) == before.__class__(4, 1, 1, 1, 0, 0, 0, NOW, None)
     alter(path, "DELETE FROM deliveries WHERE number = 1")
     alter(path, VERSION_2)
     with opened(path):
