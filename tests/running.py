@@ -30,7 +30,7 @@ UNWANTED = ("Traceback", "lane.broken", "relay.failed", '.unread"', '"py.warning
 # A connection to a broker that is made in the moment in which its client is closed is let go by aiokafka, or its
 # socket or transport by asyncio, and closed as it is collected; so is a request that a killed producer waits with.
 HARMLESS = (
-    "ResourceWarning: Unclosed AIOKafkaConnection",
+    "Unclosed AIOKafkaConnection",
     "ResourceWarning: unclosed <socket.socket",
     "ResourceWarning: unclosed transport <_SelectorSocketTransport",
     "coro=<Sender._send_produce_req()",

@@ -12,7 +12,7 @@ from relay.core.errors import Unavailable
 if TYPE_CHECKING:
     from pathlib import Path
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 APPLICATION_ID = 0x52454C59  # "RELY"
 PAGE_SIZE = 4096
 BUSY_MS = 5000
@@ -107,7 +107,12 @@ ALTER TABLE deliveries DROP COLUMN body;
 """
 
 # What brings a file of each version, or an empty one, to this one.
-STEPS = {None: SCHEMA + COPIES + TOTALS + COUNTED, 1: ANSWERS + COPIES + TOTALS + COUNTED, 2: COPIES + TOTALS + COUNTED}
+STEPS = {
+    None: SCHEMA + COPIES + TOTALS + COUNTED,
+    1: ANSWERS + COPIES + TOTALS + COUNTED,
+    2: COPIES + TOTALS + COUNTED,
+    3: "ALTER TABLE totals ADD COLUMN lost INTEGER NOT NULL DEFAULT 0",
+}
 
 
 def connect_writer(path: Path) -> apsw.Connection:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from relay.core.model import Status
 from relay.spool import Journal
+from relay.spool.file import SCHEMA_VERSION
 from relay.spool.writer import Writer
 from tests.spool.samples import (
     NOW,
@@ -89,7 +90,7 @@ def test_a_spool_of_version_2_is_counted_when_it_is_brought_up(path: Path) -> No
     alter(path, VERSION_2)
     with opened(path):
         pass
-    assert look(path, "PRAGMA user_version") == [(3,)]
+    assert look(path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
     assert totals_of(path) == before.__class__(4, 1, 1, 1, 0, 0, 0, NOW, None)
     alter(path, "DELETE FROM deliveries WHERE number = 1")
     alter(path, VERSION_2)
@@ -99,3 +100,15 @@ def test_a_spool_of_version_2_is_counted_when_it_is_brought_up(path: Path) -> No
     assert (totals.accepted, totals.pending, totals.departed, totals.made_at) == (4, 1, 1, 0)
     assert totals.swept_until is not None
     assert abs(totals.swept_until - time.time()) < 60
+
+
+def test_a_file_of_before_losses_were_kept_is_brought_up(path: Path) -> None:
+    """Its totals stand as they are, with nothing lost."""
+    with opened(path) as store:
+        append(store, entry("1"), entry("2"))
+        before = totals_of(path)
+    alter(path, "ALTER TABLE totals DROP COLUMN lost; PRAGMA user_version = 3")
+    with opened(path):
+        pass
+    assert look(path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
+    assert totals_of(path) == before
