@@ -51,7 +51,7 @@ class Keyring:
         metrics: Metrics,
         save: Callable[[], Awaitable[None]],
     ) -> None:
-        """Serve the keys of `source` and, when `config` says to fetch, those of `ring`; `save` writes it down."""
+        """Serve the keys of `source` and, when `config` says to fetch, those of `ring`; `save` writes it down, if it is new."""
         self._configured = source.keys
         self._fetching: FetchKey | None = config.fetch_key if config else None
         self._config = config
@@ -124,14 +124,13 @@ class Keyring:
         if self.fault:
             raise Unavailable(self.fault)
 
-    async def retire(self, key_id: str) -> None:
-        """Let a key never be good again, now and after every restart. Raises `Unavailable` when it is not written."""
+    def retire(self, key_id: str) -> None:
+        """Let a key never be good again; after a restart too, once that is written, which is left to the caller."""
         self._ring = self._ring.retire(key_id, time.time())
         self._serve()
         log.warning("key.retired", source=self.source.name, fingerprint=key_id, why="by hand")
         self._pace.ask(time.monotonic())
         self._ask()
-        await self._save()
 
     async def run(self) -> None:
         """Fetch the key at start and at its pace, and let old ones end, until cancelled."""
@@ -146,10 +145,11 @@ class Keyring:
         """Ask for the key once, and let those who wait for it go on."""
         self._begun += 1
         self._asked = False
-        before = self._ring
         self._pace.begin(time.monotonic())
         try:
-            self._ring = before.take(await point.signature_key(), time.time(), overlap)
+            secret = await point.signature_key()
+            before = self._ring  # as it is now: a key may have been retired meanwhile
+            self._ring = before.take(secret, time.time(), overlap)
         except LeakedError as leaked:
             self._fail(f"the key {leaked} of Syskit Point {LEAKED}")
         except PointError as error:
@@ -161,8 +161,7 @@ class Keyring:
         self._ended = self._begun
         self._turn.set()
         self._turn = asyncio.Event()
-        if self._ring.fetched != before.fetched:
-            await self._try_to_save()
+        await self._try_to_save()
 
     def _succeed(self, before: Ring) -> None:
         name, key_id = self.source.name, self._ring.fetched[-1].id
