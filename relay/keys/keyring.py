@@ -32,6 +32,7 @@ log = structlog.get_logger()
 
 PATIENCE = 3.0  # seconds that a request waits for a fetch
 WAITING = 100  # requests that wait together
+FRESH = 5.0  # seconds after a fetch in which no newer key is supposed
 LONGEST_SLEEP = 60.0  # the clock may be set, and keys end by it
 
 LEAKED = "was retired by hand and is not taken back; generate a new signature key in Syskit Point's settings"
@@ -51,7 +52,7 @@ class Keyring:
         metrics: Metrics,
         save: Callable[[], Awaitable[None]],
     ) -> None:
-        """Serve the keys of `source` and, when `config` says to fetch, those of `ring`; `save` writes it down, if it is new."""
+        """Serve the keys of `source` and, when `config` says to fetch, those of `ring`; `save` keeps what is new."""
         self._configured = source.keys
         self._fetching: FetchKey | None = config.fetch_key if config else None
         self._config = config
@@ -91,25 +92,32 @@ class Keyring:
         """
         if rejected.refusal is not Refusal.BAD_SIGNATURE:
             raise rejected
-        if not self._fetching or self._pace.soonest - time.monotonic() > PATIENCE:
+        if not self._fetching:
             self._judge(rejected)
-        if self._waiting >= WAITING:
-            raise self._unavailable("the key is being fetched, and as many wait for it as may")
         seen = self._begun
         self._ask()
+        if self._pace.soonest - time.monotonic() > PATIENCE:
+            raise self._unavailable(self.fault or "the key was fetched lately, and is fetched again soon")
+        if self._waiting >= WAITING:
+            raise self._unavailable("the key is being fetched, and as many wait for it as may")
         self._waiting += 1
         try:
             async with asyncio.timeout(PATIENCE):
                 while self._ended <= seen and not self._has_new(tried):
                     await self._turn.wait()
         except TimeoutError:
-            if self._begun > self._ended:
-                raise self._unavailable("fetching the key takes long") from None
+            if self._ended <= seen:
+                raise self._unavailable(self.fault or "fetching the key takes long") from None
         finally:
             self._waiting -= 1
         if not self._has_new(tried):
             self._judge(rejected)
         return self.source
+
+    def put_off(self) -> None:
+        """Raise `Unavailable`, which no log tells, when there may be a newer key; nothing is fetched for it."""
+        if self._fetching and (self.fault or time.time() - (self.fetched_at or 0.0) > FRESH):
+            raise self._unavailable("its network fails too often to have the key fetched", quiet=True)
 
     async def fetch(self) -> None:
         """Fetch the key now, for a person. Raises `Unavailable` when that brings none."""
@@ -144,8 +152,8 @@ class Keyring:
     async def _fetch(self, point: Point, overlap: float) -> None:
         """Ask for the key once, and let those who wait for it go on."""
         self._begun += 1
+        self._pace.begin(time.monotonic(), asked=self._asked)
         self._asked = False
-        self._pace.begin(time.monotonic())
         try:
             secret = await point.signature_key()
             before = self._ring  # as it is now: a key may have been retired meanwhile
@@ -232,8 +240,7 @@ class Keyring:
             raise self._unavailable(self.fault or "there is no key yet")
         raise rejected
 
-    def _unavailable(self, why: str) -> Unavailable:
+    def _unavailable(self, why: str, *, quiet: bool = False) -> Unavailable:
         wait = max(1, math.ceil(self._pace.soonest - time.monotonic())) if self._fetching else 60
-        return Unavailable(
-            f"the signature fits no key of the source {self.source.name}: {why}", retry_after=wait, cause=Cause.NO_KEY
-        )
+        detail = f"the signature fits no key of the source {self.source.name}: {why}"
+        return Unavailable(detail, retry_after=wait, cause=Cause.NO_KEY, quiet=quiet)

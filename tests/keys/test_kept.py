@@ -61,14 +61,15 @@ async def test_what_could_not_be_written_is_written_later(
     tmp_path: Path, simulated: SimulatedPoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A new key that came while the disk was full is on disk once there is room, although no other key comes."""
+    path = tmp_path / "spool.db.keys"
     async with serving(tmp_path, simulated, SELDOM) as service:
         await until(lambda: service.ring.fetched_at)
+        await until(path.exists)
         with monkeypatch.context() as patch, capture_logs() as log:
             patch.setattr(file, "write", full)
             await service.receive(simulated.rotate())
             await until(lambda: any(line["event"] == "keys.unsaved" for line in log))
         await service.ring.fetch()
-        path = tmp_path / "spool.db.keys"
         await until(lambda: simulated.key.encode() in {key.secret for key in file.read(path)[NAME].fetched})
 
 
