@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 PATIENCE = 3.0  # seconds that a request waits for a fetch
+LONGEST_FETCH = 30.0  # seconds that a person waits for one
 WAITING = 100  # requests that wait together
 FRESH = 5.0  # seconds after a fetch in which no newer key is supposed
 LONGEST_SLEEP = 60.0  # the clock may be set, and keys end by it
@@ -127,10 +128,12 @@ class Keyring:
         self._pace.ask(time.monotonic())
         self._asked = False
         self._ask()
-        while self._ended <= seen:
-            await self._turn.wait()
-        if self.fault:
-            raise Unavailable(self.fault)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_FETCH):
+                while self._ended <= seen:
+                    await self._turn.wait()
+        if self.fault or self._ended <= seen:
+            raise Unavailable(self.fault or f"Syskit Point did not answer within {LONGEST_FETCH:.0f} s")
 
     def retire(self, key_id: str) -> None:
         """Let a key never be good again; after a restart too, once that is written, which is left to the caller."""
@@ -157,7 +160,7 @@ class Keyring:
         try:
             secret = await point.signature_key()
             before = self._ring  # as it is now: a key may have been retired meanwhile
-            self._ring = before.take(secret, time.time(), overlap)
+            self._ring = self.ring.take(secret, time.time(), overlap)
         except LeakedError as leaked:
             self._fail(f"the key {leaked} of Syskit Point {LEAKED}")
         except PointError as error:

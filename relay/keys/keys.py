@@ -110,13 +110,17 @@ class Keys:
         return [row for ring in self.rings.values() for row in ring.rows()]
 
     def checks(self) -> Iterator[Check]:
-        """Give a row of health for each source, which fails without a key, and one for what is wrong beside it."""
+        """Give a row of health for each source, which fails without a key, and one for what is wrong beside it.
+
+        The relay is out of service only when no source has a key.
+        """
+        serves = any(ring.source.keys for ring in self.rings.values())
         for name, ring in self.rings.items():
             count = len(ring.source.keys)
             detail = f"{count} key{'s' * (count != 1)}, signs the {ring.source.signs}"
             if not count:
                 detail = f"no key yet, so that deliveries are answered 503: {ring.fault or 'none was fetched yet'}"
-            yield Check(f"source {name}", Health.OK if count else Health.FAIL, detail)
+            yield Check(f"source {name}", Health.OK if count else Health.FAIL, detail, vital=not serves)
             if ring.fault:
                 yield Check(f"key of {name}", Health.WARN, f"not fetched: {ring.fault}")
             elif ring.fetched_at is not None:

@@ -14,12 +14,15 @@ from structlog.testing import capture_logs
 
 from relay.config import FetchKey
 from relay.core.errors import Unavailable
+from relay.core.model import Key
 from relay.core.signature import fingerprint
-from relay.keys import Fetching, Keys, Retiring, file
+from relay.health import State
+from relay.keys import Fetching, Keys, Retiring, file, keyring
 from relay.keys import keys as keys_room
 from relay.metrics import Metrics
 from relay.sandbox.simulated import Part
 from tests.keys.conftest import NAME, config_of, serving, until
+from tests.wire import PATIENCE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,3 +103,44 @@ async def test_a_key_of_two_sources_is_retired_in_both_though_it_cannot_be_writt
     with pytest.raises(Unavailable, match="a restart forgets"):
         await keys.answer(Retiring(fingerprint(leaked.encode())))
     assert [source.keys for source in keys.sources()] == [(), ()]
+
+
+async def test_a_person_does_not_wait_for_ever(
+    tmp_path: Path, simulated: SimulatedPoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One who asks while a fetch is under way is told its fault, however long Syskit Point wants to be left alone."""
+    monkeypatch.setattr(keyring, "LONGEST_FETCH", 1.0)
+    async with serving(tmp_path, simulated, SELDOM) as service:
+        await until(lambda: service.ring.fetched_at)
+        answered, begun = asyncio.Event(), asyncio.Event()
+
+        async def slow(_: web.Request) -> web.Response:
+            begun.set()
+            await answered.wait()
+            return web.Response(status=429, headers={"Retry-After": "3600"})
+
+        simulated.switch(Part.OPTIONS, slow)
+        first = asyncio.create_task(service.keys.answer(Fetching()))
+        await begun.wait()
+        second = asyncio.create_task(service.keys.answer(Fetching()))
+        await asyncio.sleep(0)
+        answered.set()
+        with pytest.raises(Unavailable, match="429"):
+            await asyncio.wait_for(second, PATIENCE)
+        with pytest.raises(Unavailable):
+            await first
+
+
+async def test_one_source_without_a_key_takes_no_other_out_of_service(
+    tmp_path: Path, simulated: SimulatedPoint
+) -> None:
+    """It fails and is told, and the relay stays ready; only when no source has a key it is not."""
+    config = config_of(tmp_path, simulated, SELDOM)
+    (without,) = config.sources
+    known = str(uuid4()).encode()
+    other = replace(without, name="other", path="/webhooks/other", keys=(Key(fingerprint(known), known),))
+    metrics = Metrics(sources=(NAME, "other"), types=(), dropping=(), topics=(), version="1")
+    checks = list(Keys(replace(config, sources=(without, other)), metrics).checks())
+    assert [(check.state, check.stops) for check in checks] == [(State.FAIL, False), (State.OK, False)]
+    (alone,) = Keys(config, metrics).checks()
+    assert alone.stops
