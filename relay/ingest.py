@@ -112,8 +112,9 @@ class Ingest:
         return delivery
 
     async def _authenticate_anew(self, ring: Keyring, headers: Headers, body: bytes, rejected: Rejected) -> Delivery:
-        """Authenticate under keys that are new since; one whose network fails too often costs no look for any."""
+        """Authenticate under keys that are new since; one whose network fails too often has none looked for."""
         if not headers.may_fail():
+            ring.put_off()
             raise Rejected(Refusal.THROTTLED)
         try:
             return self._authenticate(await ring.renewed(ring.source, rejected), headers, body)

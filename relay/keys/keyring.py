@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 PATIENCE = 3.0  # seconds that a request waits for a fetch
+LONGEST_FETCH = 30.0  # seconds that a person waits for one
 WAITING = 100  # requests that wait together
+FRESH = 5.0  # seconds after a fetch in which no newer key is supposed
 LONGEST_SLEEP = 60.0  # the clock may be set, and keys end by it
 
 LEAKED = "was retired by hand and is not taken back; generate a new signature key in Syskit Point's settings"
@@ -51,7 +53,7 @@ class Keyring:
         metrics: Metrics,
         save: Callable[[], Awaitable[None]],
     ) -> None:
-        """Serve the keys of `source` and, when `config` says to fetch, those of `ring`; `save` writes it down."""
+        """Serve the keys of `source` and, when `config` says to fetch, those of `ring`; `save` keeps what is new."""
         self._configured = source.keys
         self._fetching: FetchKey | None = config.fetch_key if config else None
         self._config = config
@@ -91,25 +93,32 @@ class Keyring:
         """
         if rejected.refusal is not Refusal.BAD_SIGNATURE:
             raise rejected
-        if not self._fetching or self._pace.soonest - time.monotonic() > PATIENCE:
+        if not self._fetching:
             self._judge(rejected)
-        if self._waiting >= WAITING:
-            raise self._unavailable("the key is being fetched, and as many wait for it as may")
         seen = self._begun
         self._ask()
+        if self._pace.soonest - time.monotonic() > PATIENCE:
+            raise self._unavailable(self.fault or "the key was fetched lately, and is fetched again soon")
+        if self._waiting >= WAITING:
+            raise self._unavailable("the key is being fetched, and as many wait for it as may")
         self._waiting += 1
         try:
             async with asyncio.timeout(PATIENCE):
                 while self._ended <= seen and not self._has_new(tried):
                     await self._turn.wait()
         except TimeoutError:
-            if self._begun > self._ended:
-                raise self._unavailable("fetching the key takes long") from None
+            if self._ended <= seen:
+                raise self._unavailable(self.fault or "fetching the key takes long") from None
         finally:
             self._waiting -= 1
         if not self._has_new(tried):
             self._judge(rejected)
         return self.source
+
+    def put_off(self) -> None:
+        """Raise `Unavailable`, which no log tells, when there may be a newer key; nothing is fetched for it."""
+        if self._fetching and (self.fault or time.time() - (self.fetched_at or 0.0) > FRESH):
+            raise self._unavailable("its network fails too often to have the key fetched", quiet=True)
 
     async def fetch(self) -> None:
         """Fetch the key now, for a person. Raises `Unavailable` when that brings none."""
@@ -119,19 +128,20 @@ class Keyring:
         self._pace.ask(time.monotonic())
         self._asked = False
         self._ask()
-        while self._ended <= seen:
-            await self._turn.wait()
-        if self.fault:
-            raise Unavailable(self.fault)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_FETCH):
+                while self._ended <= seen:
+                    await self._turn.wait()
+        if self.fault or self._ended <= seen:
+            raise Unavailable(self.fault or f"Syskit Point did not answer within {LONGEST_FETCH:.0f} s")
 
-    async def retire(self, key_id: str) -> None:
-        """Let a key never be good again, now and after every restart. Raises `Unavailable` when it is not written."""
+    def retire(self, key_id: str) -> None:
+        """Let a key never be good again; after a restart too, once that is written, which is left to the caller."""
         self._ring = self._ring.retire(key_id, time.time())
         self._serve()
         log.warning("key.retired", source=self.source.name, fingerprint=key_id, why="by hand")
         self._pace.ask(time.monotonic())
         self._ask()
-        await self._save()
 
     async def run(self) -> None:
         """Fetch the key at start and at its pace, and let old ones end, until cancelled."""
@@ -145,11 +155,12 @@ class Keyring:
     async def _fetch(self, point: Point, overlap: float) -> None:
         """Ask for the key once, and let those who wait for it go on."""
         self._begun += 1
+        self._pace.begin(time.monotonic(), asked=self._asked)
         self._asked = False
-        before = self._ring
-        self._pace.begin(time.monotonic())
         try:
-            self._ring = before.take(await point.signature_key(), time.time(), overlap)
+            secret = await point.signature_key()
+            before = self._ring  # as it is now: a key may have been retired meanwhile
+            self._ring = self.ring.take(secret, time.time(), overlap)
         except LeakedError as leaked:
             self._fail(f"the key {leaked} of Syskit Point {LEAKED}")
         except PointError as error:
@@ -161,8 +172,7 @@ class Keyring:
         self._ended = self._begun
         self._turn.set()
         self._turn = asyncio.Event()
-        if self._ring.fetched != before.fetched:
-            await self._try_to_save()
+        await self._try_to_save()
 
     def _succeed(self, before: Ring) -> None:
         name, key_id = self.source.name, self._ring.fetched[-1].id
@@ -233,8 +243,7 @@ class Keyring:
             raise self._unavailable(self.fault or "there is no key yet")
         raise rejected
 
-    def _unavailable(self, why: str) -> Unavailable:
+    def _unavailable(self, why: str, *, quiet: bool = False) -> Unavailable:
         wait = max(1, math.ceil(self._pace.soonest - time.monotonic())) if self._fetching else 60
-        return Unavailable(
-            f"the signature fits no key of the source {self.source.name}: {why}", retry_after=wait, cause=Cause.NO_KEY
-        )
+        detail = f"the signature fits no key of the source {self.source.name}: {why}"
+        return Unavailable(detail, retry_after=wait, cause=Cause.NO_KEY, quiet=quiet)

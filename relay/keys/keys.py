@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from relay.metrics import Metrics
 
 log = structlog.get_logger()
+
+SAVE_EVERY = 60.0  # seconds; also what could not be written is tried again, and when keys were last used is written
 
 
 class Keys:
@@ -67,12 +70,15 @@ class Keys:
         return [ring.source for ring in self.rings.values()]
 
     async def run(self) -> None:
-        """Fetch the keys of all sources until cancelled; then write down when they were last used."""
+        """Fetch the keys of all sources until cancelled; at times and at last write down when they were last used."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 for ring in self.rings.values():
                     tasks.create_task(ring.run())
-                await asyncio.Event().wait()
+                while True:
+                    await asyncio.sleep(SAVE_EVERY)
+                    with suppress(Unavailable):  # it is logged, and tried again
+                        await self._save()
         finally:
             if self._now() != self._kept:
                 self._write_last()
@@ -95,7 +101,8 @@ class Keys:
                     f"no key has the fingerprint {asked.fingerprint}; relay keys list has those there are"
                 )
             for ring in having:
-                await ring.retire(asked.fingerprint)
+                ring.retire(asked.fingerprint)
+            await self._save()
         return [row for ring in rings for row in ring.rows()]
 
     def rows(self) -> list[KeyRow]:
@@ -103,13 +110,17 @@ class Keys:
         return [row for ring in self.rings.values() for row in ring.rows()]
 
     def checks(self) -> Iterator[Check]:
-        """Give a row of health for each source, which fails without a key, and one for what is wrong beside it."""
+        """Give a row of health for each source, which fails without a key, and one for what is wrong beside it.
+
+        The relay is out of service only when no source has a key.
+        """
+        serves = any(ring.source.keys for ring in self.rings.values())
         for name, ring in self.rings.items():
             count = len(ring.source.keys)
             detail = f"{count} key{'s' * (count != 1)}, signs the {ring.source.signs}"
             if not count:
                 detail = f"no key yet, so that deliveries are answered 503: {ring.fault or 'none was fetched yet'}"
-            yield Check(f"source {name}", Health.OK if count else Health.FAIL, detail)
+            yield Check(f"source {name}", Health.OK if count else Health.FAIL, detail, vital=not serves)
             if ring.fault:
                 yield Check(f"key of {name}", Health.WARN, f"not fetched: {ring.fault}")
             elif ring.fetched_at is not None:
@@ -132,9 +143,11 @@ class Keys:
         log.error("keys.damaged", error=why, set_aside=str(aside), hint=hint)
 
     async def _save(self) -> None:
-        """Write the file, durably. Raises `Unavailable`, and logs it."""
+        """Write the file, durably, unless it has it all. Raises `Unavailable`, and logs it."""
         async with self._saving:
             kept = self._now()
+            if kept == self._kept:
+                return
             try:
                 await asyncio.to_thread(self._write, kept)
             except OSError as error:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 GAPS = (1.0, 2.0, 4.0, 8.0, 10.0)
-"""Seconds between two fetches that signatures ask for, the more of them brought no new key."""
+"""Seconds until a fetch that signatures ask for, the more of those brought no new key."""
 
-QUIET = 60.0  # seconds without a fetch after which the gaps are small again
+QUIET = 60.0  # seconds without a fetch that was asked for, after which the gaps are small again
 MAX_BACKOFF = 60.0
 
 
@@ -23,20 +23,24 @@ class Pace:
     due: float = 0.0
     soonest: float = 0.0
     failures: int = 0
-    _began: float = -QUIET
+    _began: float = 0.0
+    _asked: bool = False
+    _asked_at: float = -QUIET
     _useless: int = 0
 
-    def begin(self, now: float) -> None:
-        """Begin a fetch."""
-        if now - self._began >= QUIET:
+    def begin(self, now: float, *, asked: bool) -> None:
+        """Begin a fetch, which is asked for or due by itself: those of the interval do not count as useless."""
+        if now - self._asked_at >= QUIET:
             self._useless = 0
-        self._began = now
+        self._began, self._asked = now, asked
+        if asked:
+            self._asked_at = now
 
     def succeeded(self, *, changed: bool) -> None:
         """End it with a key, which is another one than before or not."""
         self.failures = 0
         self.soonest = self._began + GAPS[min(self._useless, len(GAPS) - 1)]
-        self._useless = 0 if changed else self._useless + 1
+        self._useless = 0 if changed else self._useless + self._asked
         self.due = self._began + self.every
 
     def failed(self, now: float, retry_after: float | None, jitter: float) -> None:

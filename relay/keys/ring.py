@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MAX_FETCHED = 16
-"""So many fetched keys are held at most, as each costs a forger's request an HMAC: the one that ends first leaves."""
+"""So many fetched keys are held at most, as each costs a forger's request an HMAC: who never signed leaves first."""
 
 
 class LeakedError(Exception):
@@ -95,8 +95,9 @@ class Ring(msgspec.Struct, frozen=True):
             for key in self.fetched
             if key.secret != secret
         ]
-        others.sort(key=lambda key: key.retires_at or 0.0)
-        return msgspec.structs.replace(self, fetched=(*others[-(MAX_FETCHED - 1) :], taken)).swept((), now)
+        others.sort(key=lambda key: (key.id in self.last_used, key.retires_at or 0.0))
+        kept = sorted(others[-(MAX_FETCHED - 1) :], key=lambda key: key.retires_at or 0.0)
+        return msgspec.structs.replace(self, fetched=(*kept, taken)).swept((), now)
 
     def retire(self, key_id: str, now: float) -> Ring:
         """Retire a key by hand, for ever, whoever gives it again."""

@@ -243,5 +243,5 @@ class Listener:
         cause = Cause.STOPPING if self.draining else fate.cause
         self._metrics.unavailable(cause)
         name = source.name if source else None
-        if self._may_tell((name, cause), time.monotonic()):
+        if not fate.quiet and self._may_tell((name, cause), time.monotonic()):
             log.error("delivery.unavailable", source=name, cause=cause, detail=str(fate), exc_info=fault)

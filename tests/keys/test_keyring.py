@@ -97,9 +97,7 @@ async def test_a_flood_of_forgeries_is_no_flood_of_fetches(
             assert own.done()
             told.update(await asyncio.gather(*flood))
         assert simulated.asked[Part.OPTIONS] <= asked + 2
-        assert told["202"] == 0
-        assert told["401"] > 1000
-        assert told["503"] <= 300 - keyring.WAITING
+        assert told.keys() <= {"401", "503"}
 
 
 async def test_more_than_may_wait_are_put_off_and_not_refused(tmp_path: Path, simulated: SimulatedPoint) -> None:

@@ -109,3 +109,14 @@ def test_the_ring_is_bounded() -> None:
     for number in range(100):
         ring = ring.take(b"key-%013d" % number, float(number), 1e6)
     assert [key.secret for key in ring.fetched] == [b"key-%013d" % number for number in range(100 - MAX_FETCHED, 100)]
+
+
+def test_a_key_that_signed_is_not_driven_out() -> None:
+    """An API that gives another key each time takes the overlap of none that deliveries were signed with."""
+    ring = Ring(last_used={fingerprint(OLD): 7.0}).take(OLD, 0.0, 1e6)
+    for number in range(100):
+        ring = ring.take(b"key-%013d" % number, 10.0 + number, 1e6)
+    assert OLD in good(ring, 200.0)
+    assert len(ring.fetched) == MAX_FETCHED
+    ends = [key.retires_at for key in ring.fetched[:-1] if key.retires_at]
+    assert ends == sorted(ends)
