@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, with_config
 
@@ -15,9 +15,11 @@ from relay.config.text import Hidden, Secret, Text, unreadable
 from relay.config.url import Url, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from relay.config.document import Steps
+    from relay.config.entry import SourceEntry
     from relay.config.reading import Reading
 
 _AUTHORITY = "https://login.microsoftonline.com"
@@ -104,21 +106,23 @@ class RegisterEntry:
     every: Annotated[float, Duration("1s", "7d")] = 3600.0
 
 
-def read_point(reading: Reading, path: Steps, source_path: str | None, *, files: bool) -> PointConfig | None:
+def read_point(reading: Reading, path: Steps, source: SourceEntry | None, *, files: bool) -> PointConfig | None:
     """Give the section at a path, None when it has faults, now gathered.
 
-    `source_path` is the path that the source's deliveries arrive at, None when it is not known; with
-    `files` a file that cannot be read is a fault.
+    `source` says where and with which query its deliveries arrive, None when it has faults; with `files` a file
+    that cannot be read is a fault.
     """
     entry = reading.part(PointEntry, path)
     _check_credential(reading, path)
+    if entry and entry.url.endswith("/v1.0"):
+        reading.fault((*path, "url"), "must be without /v1.0 at its end, which the relay puts there itself")
     why = unreadable(entry.token_file) if files and entry and entry.token_file else None
     if why:
         reading.fault((*path, "token_file"), f"cannot be read: {why}")
     written = reading.document.at(path)
     asked = written if isinstance(written, dict) else {}
     fetch_key = reading.part(FetchKey, (*path, "fetch_key")) if asked.get("fetch_key", {}) is not None else None
-    register = _read_register(reading, (*path, "register"), source_path) if asked.get("register") is not None else None
+    register = _read_register(reading, (*path, "register"), source) if asked.get("register") is not None else None
     if entry is None:
         return None
     return PointConfig(
@@ -152,14 +156,36 @@ def _check_credential(reading: Reading, path: Steps) -> None:
         reading.fault((*path, "client_secret"), what)
 
 
-def _read_register(reading: Reading, path: Steps, source_path: str | None) -> Register | None:
-    """Give what is to be registered; its path has to lead to the source's, an ingress may take off what is before."""
+def _read_register(reading: Reading, path: Steps, source: SourceEntry | None) -> Register | None:
+    """Give what is to be registered; its path has to lead to the source's, an ingress may take off what is before.
+
+    Its query has to carry the secrets that the source asks for, else each delivery would get 401.
+    """
     entry = reading.part(RegisterEntry, path)
     if entry is None:
         return None
-    posted = urlsplit(entry.endpoint).path
-    known = not isinstance(reading.document.at((*path, "endpoint")), Placeholder)
-    if known and source_path is not None and not posted.endswith(source_path):
-        what = f"has the path {posted or '/'}, but the source's is {source_path}: deliveries would not arrive there"
-        reading.fault((*path, "endpoint"), what)
+    if source is not None and not isinstance(reading.document.at((*path, "endpoint")), Placeholder):
+        asked = reading.document.at((*path[:-2], "query"))
+        what = _unfit(entry.endpoint, source, asked if isinstance(asked, dict) else {})
+        if what:
+            reading.fault((*path, "endpoint"), what)
     return Register(entry.endpoint, tuple(dict.fromkeys(entry.types)), entry.every)
+
+
+def _unfit(endpoint: str, source: SourceEntry, asked: Mapping[str, object]) -> str | None:
+    """Say why deliveries to an endpoint would not be taken; `asked` is the source's query, as filled from the file."""
+    posted = urlsplit(endpoint)
+    if not posted.path.endswith(source.path):
+        return (
+            f"has the path {posted.path or '/'}, but the source's is {source.path}: deliveries would not arrive there"
+        )
+    given = parse_qs(posted.query, keep_blank_values=True)
+    for name, secret in source.query.items():
+        hint = f'the source\'s query asks for it: write "{shown(endpoint).removesuffix("?***")}?{name}=${{file:PATH}}"'
+        if name not in given:
+            return f"lacks ?{name}=, so each delivery would get 401; {hint}, with the PATH or variable of query.{name}"
+        if not isinstance(asked.get(name), Placeholder) and given[name] != [secret.reveal()]:
+            return (
+                f"has another {name} than the source's query, or has it twice, so each delivery would get 401; {hint}"
+            )
+    return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from relay.config.entry import SourceEntry
 from relay.config.point import read_point
 from relay.config.text import NAME, NAME_RULE
+from relay.config.url import comparable
 from relay.core.gate import Gate
 from relay.core.model import Key, Signs, Source
 from relay.core.signature import fingerprint
@@ -40,6 +41,7 @@ def read_sources(reading: Reading, *, files: bool) -> tuple[tuple[Source, ...], 
             path = ("sources", source.name, "path")
             reading.fault(path, f"is the path of the source {taken[source.path]} too; each needs its own")
         taken.setdefault(source.path, source.name)
+    _check_endpoints(reading, points)
     return tuple(source for source in sources if source is not None), points
 
 
@@ -49,7 +51,7 @@ def _read_source(reading: Reading, name: str, points: dict[str, PointConfig], *,
     entry = reading.part(SourceEntry, path)
     point = None
     if reading.document.at((*path, "point")) is not None:
-        point = read_point(reading, (*path, "point"), entry.path if entry else None, files=files)
+        point = read_point(reading, (*path, "point"), entry, files=files)
         if point:
             points[name] = point
     _check_keys(reading, path)
@@ -65,6 +67,18 @@ def _read_source(reading: Reading, name: str, points: dict[str, PointConfig], *,
         reading.fault((*path, "max_age"), "needs signs: body, as the content's signature covers no time stamp")
     gate = _read_gate(reading, entry, path)
     return Source(name, entry.path, uri, keys, entry.signs, entry.time_zone, entry.max_age, gate)
+
+
+def _check_endpoints(reading: Reading, points: dict[str, PointConfig]) -> None:
+    """Gather endpoints that two sources register: each would take the other's for its own."""
+    taken: dict[str, str] = {}
+    for name, point in points.items():
+        if point.register is None:
+            continue
+        first = taken.setdefault(comparable(point.register.endpoint), name)
+        if first != name:
+            what = f"is the endpoint of the source {first} too; each needs its own"
+            reading.fault(("sources", name, "point", "register", "endpoint"), what)
 
 
 def _read_gate(reading: Reading, entry: SourceEntry, path: tuple[str, ...]) -> Gate:
@@ -84,7 +98,9 @@ def _check_keys(reading: Reading, path: Steps) -> None:
     point = source.get("point")
     if point is None:
         absent = "keys" not in source
-        reading.fault((*path, "keys"), "is missing" if absent else "must have at least one entry", absent=absent)
+        what = "is missing" if absent else "must have at least one entry"
+        what += "; or let the relay fetch the key from Syskit Point: write the section point"
+        reading.fault((*path, "keys"), what, absent=absent)
     elif isinstance(point, dict) and point.get("fetch_key", {}) is None:
         what = "must have at least one entry, as point.fetch_key is null"
         reading.fault((*path, "keys"), what, absent="keys" not in source)

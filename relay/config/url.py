@@ -40,6 +40,18 @@ def shown(url: str) -> str:
     return f"{before}?***" if mark else before
 
 
+def comparable(url: str) -> str:
+    """Give what two spellings of one URL have in common: scheme and host in lower case, no default port."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return url
+    host = f"[{host}]" if ":" in host else host
+    usual = port is None or (parts.scheme, port) in {("https", 443), ("http", 80)}
+    return parts._replace(netloc=host if usual else f"{host}:{port}", path=parts.path or "/").geturl()
+
+
 def is_loopback(host: str) -> bool:
     """Tell whether only this machine reaches an address; a name may change, so only one is trusted."""
     try:

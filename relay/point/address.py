@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from aiohttp.connector import AddrInfoType
 
 _NAT64 = IPv6Network("64:ff9b::/96")
+_NOT_PUBLIC = tuple(IPv6Network(text) for text in ("::/96", "::ffff:0:0:0/96", "64:ff9b:1::/48", "fec0::/10"))
+"""What Python takes for global: addresses of IPv4 inside IPv6 for local translation, and the old site-local ones."""
 
 
 class PrivateAddressError(OSError):
@@ -43,5 +45,7 @@ def is_public(text: str) -> bool:
         inner = address.ipv4_mapped or address.sixtofour
         if address in _NAT64:
             inner = IPv4Address(int(address) & 0xFFFFFFFF)
+        if any(address in network for network in _NOT_PUBLIC):
+            return False
         address = inner or address
     return address.is_global and not address.is_multicast

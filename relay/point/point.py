@@ -85,7 +85,7 @@ class Point:
         return tuple(Endpoint(each.endpoint, each.types) for each in listed)
 
     async def register(self, endpoint: Endpoint) -> None:
-        """Register an endpoint. What a success says is not looked at: the vendor shows one that is not JSON."""
+        """Register an endpoint. What a success says is not read: the vendor shows one that is not JSON."""
         body = {"endpoint": endpoint.url, "types": list(endpoint.types)}
         self._succeed("POST", _ENDPOINTS, await self._ask("POST", _ENDPOINTS, body))
 
@@ -109,7 +109,8 @@ class Point:
 
     async def _send(self, method: str, path: str, body: object, token: str, attempts: int) -> Answer:
         headers = {"Authorization": f"Bearer {token}"}
-        return await self._wire.ask(Request(method, self._url + path, headers, json=body), attempts=attempts)
+        request = Request(method, self._url + path, headers, json=body, status_only=body is not None)
+        return await self._wire.ask(request, attempts=attempts)
 
     def _succeed(self, method: str, path: str, answer: Answer) -> None:
         """Raise what an answer means that is no success."""

@@ -65,6 +65,7 @@ API: Mapping[int, str] = MappingProxyType(
         401: "the token is refused, even a new one; check that scope names Syskit Point's API and url is its tenant's",
         403: "the application may not do this; grant it the role Point.Admin, with an administrator's consent",
         404: "there is no such thing; check that url is the API's, without /v1.0",
+        409: "Syskit Point has it registered otherwise; run `relay endpoints delete`, then `relay endpoints register`",
         429: "too many requests; it is asked again later",
     }
 )

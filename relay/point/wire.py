@@ -37,19 +37,24 @@ UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _PAUSE = 0.25
 _MAX_PAUSE = 2.0
 _BUSY = 429
+_SUCCESS = range(200, 300)
 _REDIRECTS = range(300, 400)
 _BROKEN = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked: with a form or JSON as its body, or none. It is printed without what may be secret."""
+    """What is asked: with a form or JSON as its body, or none. It is printed without what may be secret.
+
+    With `status_only` nothing of a success is read but its status.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str] | None = field(default=None, repr=False)
     form: Mapping[str, str] | None = field(default=None, repr=False)
     json: object = field(default=None, repr=False)
+    status_only: bool = False
 
     def __str__(self) -> str:
         return f"{self.method} {shown(self.url)}"
@@ -130,9 +135,12 @@ class Wire:
         )
         async with sent as response:
             if response.status in _REDIRECTS:
-                to = urlsplit(response.headers.get("Location", "")).hostname or "nowhere"
+                to = _host(response.headers.get("Location", ""))
                 why = f"a redirect ({response.status}) to {to!r:.80} is not followed, as it would take the token along"
                 raise PointError(f"{request}: {why}; set the URL to where the API is")
+            if request.status_only and response.status in _SUCCESS:
+                response.close()
+                return Answer(response.status, b"", None)
             body = bytearray()
             async for chunk in response.content.iter_any():
                 body += chunk
@@ -174,6 +182,14 @@ async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType)
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         raise _CutError(str(error)) from error
+
+
+def _host(location: str) -> str:
+    """Give the host that a redirect leads to."""
+    try:
+        return urlsplit(location).hostname or "nowhere"
+    except ValueError:
+        return "nowhere"
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -6,7 +6,7 @@ registrar    looked at while the relay runs
 """
 
 from relay.registration.difference import Difference, Finding, difference
-from relay.registration.mending import mend
+from relay.registration.mending import UnmendedError, mend
 from relay.registration.registrar import Registrar
 
-__all__ = ["Difference", "Finding", "Registrar", "difference", "mend"]
+__all__ = ["Difference", "Finding", "Registrar", "UnmendedError", "difference", "mend"]

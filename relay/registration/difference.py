@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from relay.config.url import shown
+from relay.config.url import comparable, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +26,8 @@ class Finding(enum.StrEnum):
 class Difference:
     """What was found of the wanted endpoint, and the types registered for it.
 
+    `ours` are the spellings of its URL that are listed, which may have another case of the host, or name the default
+    port. `listing` is all that is registered, in no order; two are equal when nothing has changed between them.
     `stale` are URLs that differ from the wanted one in their query alone: perhaps ours, with an older secret, so they
     are told and never deleted unasked. `str` is a sentence without any query.
     """
@@ -34,6 +36,8 @@ class Difference:
     finding: Finding
     types: tuple[str, ...] = ()
     stale: tuple[str, ...] = ()
+    ours: tuple[str, ...] = ()
+    listing: frozenset[tuple[str, frozenset[str]]] = field(default=frozenset(), repr=False)
 
     def __str__(self) -> str:
         """Say it."""
@@ -49,17 +53,17 @@ class Difference:
 
 def difference(wanted: Endpoint, registered: Sequence[Endpoint]) -> Difference:
     """Hold what is registered against what is wanted; the order of types, and how often one stands, do not matter."""
-    ours = [endpoint for endpoint in registered if endpoint.url == wanted.url]
-    types = tuple(dict.fromkeys(kind for endpoint in ours for kind in endpoint.types))
-    stale = tuple(each.url for each in registered if each.url != wanted.url and _bare(each.url) == _bare(wanted.url))
-    if not ours:
-        return Difference(wanted, Finding.MISSING, (), stale)
+    same = [endpoint for endpoint in registered if comparable(endpoint.url) == comparable(wanted.url)]
+    ours = tuple(dict.fromkeys(endpoint.url for endpoint in same))
+    types = tuple(dict.fromkeys(kind for endpoint in same for kind in endpoint.types))
+    stale = tuple(each.url for each in registered if each not in same and _bare(each.url) == _bare(wanted.url))
+    listing = frozenset((each.url, frozenset(each.types)) for each in registered)
     finding = Finding.RIGHT if set(types) == set(wanted.types) else Finding.DIFFERENT
-    return Difference(wanted, finding, types, stale)
+    return Difference(wanted, finding if ours else Finding.MISSING, types, stale, ours, listing)
 
 
 def _bare(url: str) -> str:
-    return url.partition("?")[0]
+    return comparable(url).partition("?")[0]
 
 
 def _listed(types: Sequence[str]) -> str:

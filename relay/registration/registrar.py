@@ -12,7 +12,7 @@ from relay.config.url import shown
 from relay.health import Check, State
 from relay.point import Endpoint, Point, PointError
 from relay.registration.difference import Difference, Finding, difference
-from relay.registration.mending import mend
+from relay.registration.mending import UnmendedError, mend
 
 if TYPE_CHECKING:
     from relay.config import PointConfig, Register
@@ -35,6 +35,7 @@ class Registrar:
         self._metrics = metrics
         self._found: Difference | None = None
         self._fault: str | None = None
+        self._unmended: UnmendedError | None = None
         self._failures = 0
         metrics.point.registered(source, right=False)
 
@@ -46,6 +47,8 @@ class Registrar:
             return Check(name, State.FAIL, self._fault, vital=False)
         if self._found is None:
             return Check(name, State.WARN, "Syskit Point was not asked yet", vital=False)
+        if self._unmended:
+            return Check(name, State.WARN, str(self._unmended), vital=False)
         state = State.OK if self._found.finding is Finding.RIGHT else State.FAIL
         return Check(name, state, str(self._found), vital=False)
 
@@ -60,8 +63,10 @@ class Registrar:
         """Compare once and mend what is to be mended; give the seconds until the next time."""
         try:
             self._see(difference(self._wanted, await point.endpoints()))
-            if self._found and self._found.finding is not Finding.RIGHT:
+            if self._found and self._found.finding is not Finding.RIGHT and not self._given_up(self._found):
                 await self._mend(point, self._found)
+        except UnmendedError as error:
+            self._give_up(error)
         except PointError as error:
             return self._fail(str(error), error.retry_after)
         except Exception as error:  # noqa: BLE001 - a fault of ours must not end the relay, which stores all the same
@@ -73,13 +78,23 @@ class Registrar:
         log.warning("registration.missing", source=self._source, finding=found.finding, detail=str(found))
         now = await mend(point, found)
         self._see(now)
-        if now.finding is not Finding.RIGHT:
-            raise PointError(f"{now}, although Syskit Point was told so; look at its webhook settings", curable=True)
         log.info("registration.mended", source=self._source, endpoint=shown(now.wanted.url), types=now.wanted.types)
         self._metrics.point.registration_mended(self._source)
 
+    def _give_up(self, error: UnmendedError) -> None:
+        """Let the registration be as it is found now, and say so once."""
+        self._unmended = error
+        self._see(error.found)
+        log.error("registration.unmended", source=self._source, error=str(error))
+
+    def _given_up(self, found: Difference) -> bool:
+        """Tell whether mending did not help against this very listing: to repeat it would lose deliveries each time."""
+        return self._unmended is not None and self._unmended.found.listing == found.listing
+
     def _see(self, found: Difference) -> None:
         self._found = found
+        if not self._given_up(found):
+            self._unmended = None
         self._metrics.point.registered(self._source, right=found.finding is Finding.RIGHT)
 
     def _fail(self, why: str, retry_after: float | None) -> float:

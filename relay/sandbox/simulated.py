@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 ANY = "*"
+TYPES = ("ProvisioningStarted", "ProvisioningCompleted", "ProvisioningFailed")
 TIMEOUT = 10.0
 
 
@@ -42,6 +43,14 @@ class Part(enum.StrEnum):
     LIST = "list"
     REGISTER = "register"
     DELETE = "delete"
+
+
+class Habit(enum.Enum):
+    """What an API may do that is not documented: lists `*` as all types, lists URLs in lower case, keeps old types."""
+
+    EXPANDS = enum.auto()
+    LOWERS = enum.auto()
+    KEEPS = enum.auto()
 
 
 class Sent(NamedTuple):
@@ -58,6 +67,7 @@ class SimulatedPoint:
 
     `endpoints` has the types by URL; who changes it does so behind the relay's back. `asked` counts the
     requests by part, `led` those that followed a redirect, and `sent` has the deliveries in order of their answers.
+    `habits` may be added to and taken from at any time.
     """
 
     def __init__(self, *, timeout: float = TIMEOUT) -> None:
@@ -66,6 +76,7 @@ class SimulatedPoint:
         self.key = str(uuid4())
         self.endpoints: dict[str, tuple[str, ...]] = {}
         self.asked: Counter[Part] = Counter()
+        self.habits: set[Habit] = set()
         self.led = 0
         self.sent: list[Sent] = []
         self.url = ""
@@ -170,17 +181,28 @@ class SimulatedPoint:
         return web.json_response({"webhooksSignatureAuthenticationKey": self.key})
 
     async def _list(self, _request: web.Request) -> web.StreamResponse:
-        return web.json_response([{"endpoint": url, "types": types} for url, types in self.endpoints.items()])
+        listed = [{"endpoint": self._written(url), "types": self._told(types)} for url, types in self.endpoints.items()]
+        return web.json_response(listed)
+
+    def _written(self, url: str) -> str:
+        return url.lower() if Habit.LOWERS in self.habits else url
+
+    def _told(self, types: tuple[str, ...]) -> tuple[str, ...]:
+        return TYPES if Habit.EXPANDS in self.habits and ANY in types else types
 
     async def _register(self, request: web.Request) -> web.StreamResponse:
         asked = await request.json()
-        self.endpoints[asked["endpoint"]] = tuple(asked["types"])
+        if Habit.KEEPS not in self.habits or asked["endpoint"] not in self.endpoints:
+            self.endpoints[asked["endpoint"]] = tuple(asked["types"])
         return web.Response(text=f"Endpoint registered: {asked['endpoint']}")
 
     async def _delete(self, request: web.Request) -> web.StreamResponse:
         asked = await request.json()
-        if self.endpoints.pop(asked["endpoint"], None) is None:
+        known = [url for url in self.endpoints if self._written(url) == self._written(asked["endpoint"])]
+        if not known:
             return api_error(404, "The webhook endpoint does not exist.")
+        for url in known:
+            del self.endpoints[url]
         return web.Response(status=204)
 
     async def _elsewhere(self, _request: web.Request) -> web.StreamResponse:

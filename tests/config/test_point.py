@@ -18,6 +18,8 @@ MANUAL = Path(__file__).parents[2] / "config" / "relay.yaml"
 CLIENT_ID = "5c1d9a6e-3f2b-4a77-9f0e-2b6f1f3f6c01"
 SECRET = "hunter2-hunter2"
 ENDPOINT = "https://relay.contoso.com/webhooks/contoso"
+CODE = "hunter2-hunter2-hunter2"
+ASKS: dict[str, object] = {"query": {"code": CODE}}
 LEAST = {
     "url": "https://point.contoso.com",
     "tenant": "contoso.onmicrosoft.com",
@@ -120,7 +122,19 @@ def test_everything_else(file: Path) -> None:
         ({**LEAST, "register": {"endpoint": ENDPOINT, "types": ["a b"]}}, {}, r"types\[0\]: must be \* or the name"),
         ({**LEAST, "secret": "hunter2"}, {}, "secret: is not a key that is known here"),
         ("contoso", {}, "^point: must be a mapping"),
-        (None, {}, "^keys: is missing"),
+        (None, {}, "^keys: is missing; .* write the section point"),
+        ({**LEAST, "url": "https://point.contoso.com/v1.0/"}, {}, "url: must be without /v1.0"),
+        (
+            {**LEAST, "register": {"endpoint": ENDPOINT}},
+            ASKS,
+            r"endpoint: lacks \?code=, .*write .*\?code=${file:PATH}",
+        ),
+        ({**LEAST, "register": {"endpoint": f"{ENDPOINT}?code=another"}}, ASKS, "endpoint: has another code than"),
+        (
+            {**LEAST, "register": {"endpoint": f"{ENDPOINT}?code={CODE}&code=x"}},
+            ASKS,
+            "endpoint: has another code than",
+        ),
     ],
 )
 def test_what_does_not_fit_is_told(file: Path, point: object, source: dict[str, object], fault: str) -> None:
@@ -139,6 +153,29 @@ def test_this_machine_may_be_asked_in_the_clear(file: Path, url: str) -> None:
     register = {"endpoint": f"{url}/webhooks/contoso"}
     (point,) = read(file, {**LEAST, "url": url, "authority": url, "register": register}).points.values()
     assert point.url == point.authority == url
+
+
+def test_the_endpoint_carries_what_the_query_asks_for(file: Path) -> None:
+    """The same secret in both is right, and so is one that is not known, as in a review."""
+    register = {"endpoint": f"{ENDPOINT}?x=&code=${{CODE}}"}
+    file.write_text(configuration({**LEAST, "register": register}, query={"code": "${CODE}"}))
+    (point,) = load(file, {"POINT_SECRET": SECRET, "CODE": CODE}).points.values()
+    assert point.register
+    assert point.register.endpoint.endswith(CODE)
+    assert load(file, {}, secrets=False).points
+    file.write_text(configuration({**LEAST, "register": {"endpoint": f"{ENDPOINT}?code=x"}}, query={"code": "${CODE}"}))
+    assert load(file, {}, secrets=False).points
+
+
+def test_two_sources_register_two_endpoints(file: Path) -> None:
+    """One endpoint in two sources is a fault, also when its host is written otherwise."""
+    written = yaml.safe_load(configuration({**LEAST, "register": {"endpoint": "https://relay/x/w"}}))
+    first = {**written["sources"]["contoso"], "path": "/w"}
+    other = {**first["point"], "register": {"endpoint": "https://RELAY:443/x/w"}}
+    written["sources"] = {"contoso": first, "fabrikam": {"path": "/x/w", "point": other}}
+    file.write_text(yaml.safe_dump(written))
+    with pytest.raises(Faulty, match="is the endpoint of the source contoso too"):
+        load(file, {"POINT_SECRET": SECRET})
 
 
 def test_an_ingress_may_take_off_what_is_before_the_path(file: Path) -> None:

@@ -42,6 +42,10 @@ if TYPE_CHECKING:
         ("::ffff:20.190.128.1", True),
         ("64:ff9b::10.1.2.3", False),
         ("2002:0a01:0203::1", False),
+        ("::127.0.0.1", False),
+        ("fec0::1", False),
+        ("64:ff9b:1::7f00:1", False),
+        ("::ffff:0:127.0.0.1", False),
     ],
 )
 def test_what_is_public(address: str, public: bool) -> None:

@@ -13,10 +13,10 @@ from structlog.testing import capture_logs
 from relay.config import Register
 from relay.health import State
 from relay.metrics import Metrics
-from relay.point import Endpoint, Point
+from relay.point import Endpoint, Point, PointError
 from relay.registration import Finding, Registrar, difference, mend
 from relay.sandbox import faults
-from relay.sandbox.simulated import Part, SimulatedPoint
+from relay.sandbox.simulated import Habit, Part, SimulatedPoint
 from tests.keys.conftest import until
 
 if TYPE_CHECKING:
@@ -34,10 +34,12 @@ async def fixture_simulated() -> AsyncIterator[SimulatedPoint]:
 
 
 @asynccontextmanager
-async def registrar(simulated: SimulatedPoint, every: float = 3600.0) -> AsyncIterator[tuple[Registrar, Metrics]]:
+async def registrar(
+    simulated: SimulatedPoint, every: float = 3600.0, url: str = URL, types: tuple[str, ...] = WANTED.types
+) -> AsyncIterator[tuple[Registrar, Metrics]]:
     """Look after the registration as a relay does."""
     metrics = Metrics(sources=("contoso",), types=(), dropping=(), topics=(), version="1")
-    register = Register(URL, WANTED.types, every)
+    register = Register(url, types, every)
     one = Registrar("contoso", simulated.config(register=register), register, metrics)
     running = asyncio.create_task(one.run())
     try:
@@ -56,6 +58,13 @@ async def registrar(simulated: SimulatedPoint, every: float = 3600.0) -> AsyncIt
         ((WANTED, WANTED), Finding.RIGHT, WANTED.types, ()),
         ((Endpoint(URL, ("*",)),), Finding.DIFFERENT, ("*",), ()),
         ((Endpoint(URL, ()),), Finding.DIFFERENT, (), ()),
+        (
+            (Endpoint(URL.replace("relay.", "RELAY.").replace(".com/", ".com:443/"), ("*",)),),
+            Finding.DIFFERENT,
+            ("*",),
+            (),
+        ),
+        ((Endpoint(URL.replace("/webhooks", "/Webhooks"), ("*",)),), Finding.MISSING, (), ()),
         ((Endpoint("https://other", WANTED.types),), Finding.MISSING, (), ()),
         ((Endpoint(URL + "3", ("*",)), WANTED), Finding.RIGHT, WANTED.types, (URL + "3",)),
     ],
@@ -63,7 +72,7 @@ async def registrar(simulated: SimulatedPoint, every: float = 3600.0) -> AsyncIt
 def test_what_is_registered_is_held_against_what_should_be(
     registered: tuple[Endpoint, ...], finding: Finding, types: tuple[str, ...], stale: tuple[str, ...]
 ) -> None:
-    """The URL has to be the same to the letter, the types the same set; the sentence shows no query."""
+    """The URL has to be the same but for its host's case and a default port, the types as a set; no query is shown."""
     found = difference(WANTED, registered)
     assert (found.finding, found.types, found.stale) == (finding, types, stale)
     assert "hunter2" not in str(found) + repr(found.wanted)
@@ -113,19 +122,22 @@ async def test_other_types_are_mended_without_a_gap(simulated: SimulatedPoint) -
     assert simulated.asked[Part.DELETE] == 0
 
 
-@pytest.mark.parametrize("answer", [faults.status(409), faults.status(400), faults.status(200)])
-async def test_where_it_has_to_be_it_is_deleted_first(simulated: SimulatedPoint, answer: faults.Fault) -> None:
-    """A POST that is refused, or changes nothing, is followed by a deletion and a registration anew."""
+@pytest.mark.parametrize("number", [400, 409])
+async def test_what_is_refused_deletes_nothing(simulated: SimulatedPoint, number: int) -> None:
+    """Types that Syskit Point does not take cost the registration that works nothing."""
     simulated.endpoints[URL] = ("*",)
+    simulated.switch(Part.REGISTER, faults.status(number))
+    async with Point(simulated.config()) as point:
+        with pytest.raises(PointError, match=str(number)):
+            await mend(point, difference(WANTED, await point.endpoints()))
+    assert (simulated.endpoints, simulated.asked[Part.DELETE]) == ({URL: ("*",)}, 0)
 
-    async def stubborn(request: web.Request) -> web.StreamResponse:
-        """Register only what is not registered."""
-        if URL in simulated.endpoints:
-            return await answer(request)
-        simulated.endpoints[URL] = WANTED.types
-        return web.Response()
 
-    simulated.switch(Part.REGISTER, stubborn)
+async def test_where_it_has_to_be_it_is_deleted_first(simulated: SimulatedPoint) -> None:
+    """A POST that changes nothing is followed by a deletion, of the URL as it is listed, and a registration anew."""
+    listed = URL.replace("relay.", "RELAY.").replace(".com/", ".com:443/")
+    simulated.endpoints[listed] = ("*",)
+    simulated.switch(Part.REGISTER, faults.status(200), times=1)
     async with Point(simulated.config()) as point:
         now = await mend(point, difference(WANTED, await point.endpoints()))
     assert (now.finding, simulated.endpoints) == (Finding.RIGHT, {URL: WANTED.types})
@@ -134,19 +146,58 @@ async def test_where_it_has_to_be_it_is_deleted_first(simulated: SimulatedPoint,
 async def test_what_was_deleted_to_be_mended_is_registered_with_patience(simulated: SimulatedPoint) -> None:
     """After the deletion the registration is tried again at once, since deliveries are lost meanwhile."""
     simulated.endpoints[URL] = ("*",)
-    failing = iter([409, 503, 503])
-
-    async def flaky(request: web.Request) -> web.StreamResponse:
-        """Fail so many times, then register."""
-        number = next(failing, None)
-        if number:
-            return await faults.status(number)(request)
-        simulated.endpoints[URL] = WANTED.types
-        return web.Response()
-
-    simulated.switch(Part.REGISTER, flaky)
+    simulated.switch(Part.REGISTER, answering(simulated, [200, 503, 503]))
     async with Point(simulated.config()) as point:
         await mend(point, difference(WANTED, await point.endpoints()))
+    assert simulated.endpoints == {URL: WANTED.types}
+
+
+async def test_what_cannot_be_made_anew_gets_the_types_it_had_and_is_let_be(simulated: SimulatedPoint) -> None:
+    """Types that are refused only after the deletion leave the registration as it was, and it is deleted once."""
+    simulated.endpoints[URL] = ("*",)
+    simulated.switch(Part.REGISTER, answering(simulated, [200, 400]))
+    async with registrar(simulated, every=1.0) as (one, _):
+        await until(lambda: one.check.state is State.WARN and simulated.asked[Part.DELETE] == 1)
+        looked = simulated.asked[Part.LIST]
+        await until(lambda: simulated.asked[Part.LIST] >= looked + 2)
+        assert "the types it had" in one.check.detail
+    assert simulated.endpoints == {URL: ("*",)}
+    assert (simulated.asked[Part.REGISTER], simulated.asked[Part.DELETE]) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("habits", "types", "deleted"),
+    [({Habit.EXPANDS}, ("*",), 1), ({Habit.EXPANDS, Habit.KEEPS}, ("*",), 1), ({Habit.LOWERS}, WANTED.types, 0)],
+)
+async def test_what_is_listed_otherwise_is_mended_once(
+    simulated: SimulatedPoint, habits: set[Habit], types: tuple[str, ...], deleted: int
+) -> None:
+    """An API that writes types or paths its own way is a warning and one log line, until what it lists changes."""
+    simulated.habits |= habits
+    url = "https://relay.contoso.com/Webhooks"
+    with capture_logs() as log:
+        async with registrar(simulated, every=1.0, url=url, types=types) as (one, _):
+            await until(lambda: logged(log, "registration.unmended"))
+            asked = (simulated.asked[Part.REGISTER], simulated.asked[Part.DELETE])
+            assert asked == (1 + deleted, deleted)
+            looked = simulated.asked[Part.LIST]
+            await until(lambda: simulated.asked[Part.LIST] >= looked + 2)
+            assert one.check.state is State.WARN
+            assert (simulated.asked[Part.REGISTER], simulated.asked[Part.DELETE]) == asked
+            assert [line["event"] for line in log] == ["registration.missing", "registration.unmended"]
+            simulated.habits.clear()
+            simulated.endpoints.clear()
+            await until(lambda: one.check.state is State.OK)
+    assert simulated.endpoints == {url: types}
+
+
+async def test_a_stop_after_the_deletion_waits_for_the_registration(simulated: SimulatedPoint) -> None:
+    """Who stops the relay while nothing is registered does not leave it so."""
+    simulated.endpoints[URL] = ("*",)
+    simulated.switch(Part.REGISTER, answering(simulated, [200, 503]))
+    async with registrar(simulated):
+        await until(lambda: simulated.asked[Part.DELETE] == 1 and simulated.asked[Part.REGISTER] == 2)
+        assert not simulated.endpoints
     assert simulated.endpoints == {URL: WANTED.types}
 
 
@@ -159,6 +210,21 @@ async def test_what_may_pass_deletes_nothing(simulated: SimulatedPoint) -> None:
             await until(lambda: logged(log, "registration.failed"))
             assert one.check.state is State.FAIL
     assert (simulated.endpoints, simulated.asked[Part.DELETE]) == ({URL: ("*",)}, 0)
+
+
+def answering(simulated: SimulatedPoint, numbers: list[int]) -> faults.Fault:
+    """Answer so without doing anything, and then register."""
+    left = iter(numbers)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        number = next(left, None)
+        if number:
+            return await faults.status(number)(request)
+        asked = await request.json()
+        simulated.endpoints[asked["endpoint"]] = tuple(asked["types"])
+        return web.Response()
+
+    return answer
 
 
 def logged(log: list[MutableMapping[str, object]], event: str) -> bool:
