@@ -22,7 +22,7 @@ help:
 	@echo 'make fuzz     any bytes at all into the pure core, for SECONDS=60 in total (Python 3.11 to 3.13)'
 	@echo 'make mutants  small changes to signature, routing, lanes and spool that fast tests must notice; SEED=0'
 	@echo 'make faults   a relay on three real brokers, under every fault, for SECONDS=60; SEED=0; TABLE= keeps its table'
-	@echo 'make kafka    a real Kafka broker on localhost:9092 (PORT=...), until Ctrl-C (Java 17 and Maven)'
+	@echo 'make kafka    a real Kafka broker on localhost:9092 (PORT=...), until Ctrl-C, with which its data end (Java 17 and Maven)'
 	@echo 'make bench    what the relay takes and costs, beside a plain service (Go and wrk too)'
 	@echo 'make lock     write requirements/ anew from pyproject.toml, keeping versions that still fit'
 	@echo 'make clean    remove what the other targets made, but not data/'

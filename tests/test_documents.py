@@ -10,10 +10,12 @@ import pytest
 import yaml
 
 from relay.cli import cli
-from relay.core.errors import Reason
+from relay.core.errors import Reason, Refusal
 from relay.core.model import Envelope
 from relay.core.pipeline import process
 from relay.core.routing import compile_route
+from relay.server.answer import REFUSALS
+from relay.server.door import FAILURES_A_SECOND, FAILURES_AT_ONCE
 from tests.core.samples import SOURCE, deliver
 
 ROOT = Path(__file__).parent.parent
@@ -102,3 +104,12 @@ def test_the_map_names_what_is_there() -> None:
         assert re.search(rf"\b{room.stem}\b", text), f"{room.name} is not on the map"
     for path in re.findall(r"`((?:relay|server|core|kafka|tests)/[a-z_/]+\.py)`", ARCHITECTURE):
         assert (ROOT / path).exists() or (ROOT / "relay" / path).exists(), path
+
+
+def test_each_reason_says_what_to_do() -> None:
+    """Every reason of a refusal and of a dead letter is explained, once, with the status that its sender gets."""
+    text = (ROOT / "docs/logs.md").read_text()
+    rows = re.findall(r"^\| `([a-z_]+)` \| (\d+)(?:, \d+)? \| .+ \|$", text, re.MULTILINE)
+    statuses = {refusal.value: str(REFUSALS[refusal][0]) for refusal in Refusal} | dict.fromkeys(Reason, "202")
+    assert sorted(rows) == sorted((str(reason), status) for reason, status in statuses.items())
+    assert f"{FAILURES_AT_ONCE} failures at once, or then over {FAILURES_A_SECOND:g} a second" in text

@@ -1,7 +1,8 @@
 """The command line: what each verb takes, prints and exits with.
 
 Data goes to stdout, everything else to stderr. Exit 0; 1 the answer is no; 2 usage; 70 something
-unexpected; 78 configuration. Parts are imported when a verb needs them, so that `--help` is quick.
+unexpected, or nothing that could be looked at; 78 configuration. Parts are imported when a verb needs them, so
+that `--help` is quick.
 
     running         run, healthcheck
     configuring     validate

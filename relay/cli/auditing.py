@@ -47,7 +47,7 @@ def audit(with_kafka: bool, scratch: Path | None, path: Path, as_json: bool) -> 
     """Add up accepted = published + pending + dead + dropped; exit 1 when it does not, or an id is not as it should be.
 
     The spool's running totals are held against its rows, and against the metrics of the relay when one runs.
-    Nothing is changed.
+    Nothing is changed. Exit 70 when it cannot be looked at: without a spool, or with --kafka without Kafka.
     """
     config = load_config(path, secrets=with_kafka)
     from relay.audit import Readback

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
+import signal
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import click
 from click.core import ParameterSource
 
-from relay.cli.exits import NO, fail, leave
+from relay.cli.exits import NO, UNEXPECTED, fail, leave
 from relay.cli.options import config_option, json_option, load_config
 from relay.cli.text import safe
 
@@ -27,6 +28,23 @@ BROKERS = 3  # of the embedded Kafka
 SHOWN = 20  # complaints of one kind that are printed
 
 
+class _Lasting(click.ParamType[float]):
+    """A length of time as the configuration writes one."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read it into seconds."""
+        from pydantic_core import PydanticCustomError
+
+        from relay.config.scalar import Duration
+
+        try:
+            return Duration("1s", "7d").parse(value)
+        except PydanticCustomError as error:
+            self.fail(error.message(), param, ctx)
+
+
 def _checked(_context: click.Context, _option: click.Parameter, prefix: str | None) -> str | None:
     """Refuse what begins no topic's name, and what begins all."""
     from relay.core.routing import legal_topic
@@ -38,7 +56,14 @@ def _checked(_context: click.Context, _option: click.Parameter, prefix: str | No
 
 @click.command(short_help="Break a relay in every way there is, and prove that nothing is lost.")
 @click.option("--rate", type=click.FloatRange(1, 1000), default=50, show_default=True, help="Deliveries a second.")
-@click.option("--time", "seconds", type=click.FloatRange(1), default=60, show_default=True, help="Seconds of faults.")
+@click.option(
+    "--time",
+    "seconds",
+    type=_Lasting(),
+    default="60s",
+    show_default=True,
+    help="At least so long, as in 30s or 5m; each fault is dealt once at least, however long that takes.",
+)
 @click.option("--seed", type=int, help="Decides the order of the faults; by default another each time.")
 @click.option(
     "--prefix", callback=_checked, help="Of its topics, and of no other; by default relay-drill. and eight letters."
@@ -63,7 +88,8 @@ def drill(  # noqa: PLR0913, PLR0917 - click's options
     deliveries are sent to it, while it is killed, its way to Kafka cut, frozen and slowed, and its spool filled.
     Then all is read back.
 
-    Exit 1 when anything was lost, forged, doubled or reordered. Your relay, spool and topics are not touched.
+    Exit 1 when anything was lost, forged, doubled or reordered; 70 when that could not be found out. Your relay,
+    spool and topics are not touched. Ctrl-C or SIGTERM breaks it off, and leaves nothing behind.
     """
     demo = sandbox and click.get_current_context().get_parameter_source("path") is ParameterSource.DEFAULT
     if not demo:
@@ -92,7 +118,7 @@ def _embedded() -> EmbeddedKafka:
     except ModuleNotFoundError as error:
         if error.name != "confluent_kafka":
             raise
-        fail("the sandbox needs confluent-kafka: pip install 'syskit-point-relay[demo]'", NO)
+        fail("the sandbox needs confluent-kafka: in the repository, pip install '.[demo]'", UNEXPECTED)
     return EmbeddedKafka(BROKERS)
 
 
@@ -108,12 +134,14 @@ def _run(plan: Plan, *, as_json: bool) -> Report:
         recovery = "NOT recovered" if blow.recovery is None else f"recovered in {blow.recovery:.1f} s"
         click.echo(f"{blow.at:7.1f} s  {blow.fault:<45} {blow.lasted:5.1f} s  {recovery}", err=as_json)
 
+    # What is left to do is the same: the relay is ended, the topics and the folder are deleted.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         return sandbox.run(plan, announce, tell)
     except Failure as failure:
-        fail(str(failure), NO)
+        fail(str(failure), UNEXPECTED)
     except KeyboardInterrupt:
-        fail("broken off", NO)
+        fail("broken off", UNEXPECTED)
 
 
 def _tell(plan: Plan, report: Report, *, as_json: bool) -> None:

@@ -49,7 +49,7 @@ def there_is(config: Config, aside: str = "") -> None:
     except OSError as error:
         fail(f"the spool {path} cannot be read: {error.strerror}", UNEXPECTED)
     if not there:
-        fail(f"there is no spool at {path}: no relay has run with this configuration (spool.path){aside}", NO)
+        fail(f"there is no spool at {path}: no relay has run with this configuration (spool.path){aside}", UNEXPECTED)
 
 
 def look_up(  # noqa: RET503 - `fail` does not return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 import msgspec
 
-from relay.cli.exits import NO, fail
+from relay.cli.exits import NO, UNEXPECTED, fail
 from relay.cli.options import config_option, json_option, load_config
 from relay.cli.text import moment, safe
 
@@ -79,16 +79,16 @@ def _ask(config: Config, query: str) -> tuple[int, str]:
     try:
         return fetch(admin.host, admin.port, PAGE + query, TIMEOUT, admin.token.reveal() if admin.token else None)
     except NoAnswer as error:
-        fail(f"{error}; refused requests are remembered by the relay that runs, and nowhere else", NO)
+        fail(f"{error}; refused requests are remembered by the relay that runs, and nowhere else", UNEXPECTED)
 
 
 def _read(config: Config, status: int, text: str, kind: type[T]) -> T:
     if status != HTTPStatus.OK:
-        fail(f"the relay says: {safe(text.strip())}", NO)
+        fail(f"the relay says: {safe(text.strip())}", UNEXPECTED)
     try:
         return msgspec.json.decode(text, type=kind)
     except ValueError:
-        fail(f"what answers at {config.admin.host} port {config.admin.port} is no relay", NO)
+        fail(f"what answers at {config.admin.host} port {config.admin.port} is no relay", UNEXPECTED)
 
 
 def _fields(one: Rejection) -> dict[str, object]:

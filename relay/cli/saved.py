@@ -46,9 +46,10 @@ class UnreadableError(ValueError):
 
 
 class Saved(NamedTuple):
-    """A request as it was kept: its path without the query, its headers in order, its body byte for byte."""
+    """A request as it was kept: its path and its query, its headers in order, its body byte for byte."""
 
     path: str
+    query: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
 
@@ -72,7 +73,7 @@ def read(text: bytes) -> Saved:
 def _raw(head: re.Match[bytes], rest: bytes) -> Saved:
     lines = [line.partition(b":") for line in head[2].splitlines()]
     headers = tuple((name.decode("latin-1").strip(), value.decode("latin-1").strip()) for name, _, value in lines)
-    saved = Saved(_path(head[1].decode("latin-1")), headers, rest)
+    saved = Saved(*_target(head[1].decode("latin-1")), headers, rest)
     if [value.lower() for value in saved.values("Transfer-Encoding")] == ["chunked"]:
         return saved._replace(body=_joined(rest))
     for length in saved.values("Content-Length"):
@@ -107,11 +108,12 @@ def _har(text: bytes) -> Saved | None:
     content = request.content
     with suppress(ValueError):
         body = base64.b64decode(content.text, validate=True) if content.encoding == "base64" else content.text.encode()
-        return Saved(_path(request.url), tuple((header.name, header.value) for header in request.headers), body)
+        headers = tuple((header.name, header.value) for header in request.headers)
+        return Saved(*_target(request.url), headers, body)
     return None
 
 
-def _path(url: str) -> str:
-    """Give the path of a request's target; the query, which may hold a secret, is let go."""
-    path = re.sub(r"^[a-z]+://[^/]*", "", url.partition("?")[0], flags=re.IGNORECASE)
-    return path or "/"
+def _target(url: str) -> tuple[str, str]:
+    """Give the path and the query of a request's target; the query may hold a secret, and is never shown."""
+    path, _, query = url.partition("#")[0].partition("?")
+    return re.sub(r"^[a-z]+://[^/]*", "", path, flags=re.IGNORECASE) or "/", query

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from relay.cli.exits import NO, fail
+from relay.cli.exits import NO, UNEXPECTED, fail
 from relay.cli.keyed import keyed
 from relay.cli.options import config_option, load_config, source_named
 from relay.cli.text import safe, safe_block
@@ -69,7 +69,7 @@ def demo(once: bool, bootstrap: str | None, port: int) -> None:  # noqa: FBT001 
     except ModuleNotFoundError as error:
         if error.name != "confluent_kafka":
             raise
-        fail("the demo needs confluent-kafka: pip install 'syskit-point-relay[demo]'", NO)
+        fail("the demo needs confluent-kafka: in the repository, pip install '.[demo]'", UNEXPECTED)
     except KeyboardInterrupt:
         return  # Ctrl-C is how a demo ends, also while it starts
     sandbox.show(once=once, bootstrap=bootstrap, port=port)

@@ -14,7 +14,7 @@ from relay.cli.exits import NO, leave
 from relay.cli.keyed import key_of, keyed
 from relay.cli.options import config_option, json_option, load_config, source_named
 from relay.cli.text import safe
-from relay.core.errors import Rejected
+from relay.core.errors import Refusal, Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,13 +28,14 @@ if TYPE_CHECKING:
 class Posted(NamedTuple):
     """What is to be verified: the source it was posted to, the signatures it came with, and its body.
 
-    `key_id` is the key under which it was accepted, None when it was not.
+    `key_id` is the key under which it was accepted, None when it was not; `query` is None when it was not kept.
     """
 
     source: Source
     signatures: Sequence[str]
     body: bytes
     key_id: str | None = None
+    query: str | None = None
 
 
 @click.command(short_help="Say whether a saved request is authentic, and if not, why.")
@@ -47,8 +48,8 @@ def verify(request: str, name: str | None, explain: bool, path: Path, as_json: b
     """Say whether a request is authentic under the keys of today.
 
     It is a FILE (or - for standard input) with a raw HTTP request or an entry of a HAR file, a DELIVERY of the spool,
-    or the id of one that was REJECTED, from `relay rejected list`. Exit 1 when it is not authentic. No key is ever
-    shown.
+    or the id of one that was REJECTED, from `relay rejected list`. Exit 1 when it is not authentic, or the query of a
+    FILE is not what its source asks for; networks are not judged. No key is ever shown.
     """
     config = load_config(path)
     if _is_rejected(request):
@@ -62,10 +63,29 @@ def verify(request: str, name: str | None, explain: bool, path: Path, as_json: b
         found = _examined(known, posted, explain=explain)
         _tell_rejected(posted.source, rejected, found, explain=explain, as_json=as_json)
         leave(NO)
+    refused = _refused(posted)
     if as_json:
-        click.echo(json.dumps({"authentic": True, "source": name, "key": key_id}))
+        told = {"authentic": True, "source": name, "key": key_id}
+        click.echo(json.dumps(told | ({"refused": Refusal.BAD_QUERY, "why": refused} if refused else {})))
     else:
-        click.echo(f"authentic: signed with key {key_id} of the source {name}")
+        but = f", but refused: {Refusal.BAD_QUERY}, {safe(refused)}" if refused else ""
+        click.echo(f"authentic{but}: signed with key {key_id} of the source {name}")
+        if posted.source.gate.networks:
+            click.echo("  whether it came from a network of the source is not judged")
+    if refused:
+        leave(NO)
+
+
+def _refused(posted: Posted) -> str | None:
+    """Say what of its query is not as the source asks, None when nothing is, or the query was not kept."""
+    from yarl import URL
+
+    gate = posted.source.gate
+    if posted.query is None:
+        return None
+    query = URL.build(query_string=posted.query, encoded=True).query
+    given = {name: query.getall(name, []) for name in gate.query}
+    return None if gate.knows(given) else gate.misses(given)
 
 
 def _examined(known: Known, posted: Posted, *, explain: bool) -> Diagnosis | None:
@@ -97,14 +117,21 @@ def _rejected(  # noqa: RET503 - `leave` does not return
     one = remembered(config, named)
     if one.body is not None:
         return Posted(source_named(config, name or one.source), one.values("Signature"), one.body)
+    unread = one.size is None
     if as_json:
         click.echo(json.dumps({
-            "authentic": False, "source": one.source, "reason": one.reason, "fits": None, "verdict": one.verdict,
+            "authentic": None if unread else False, "source": one.source, "reason": one.reason, "fits": None,
+            "verdict": one.verdict,
         }))  # fmt: skip
     else:
-        click.echo(f"not authentic: {one.reason}, when it came to {safe(one.source or one.path)}")
-        click.echo(f"  {safe(one.verdict or 'it was not examined')}")
-        click.echo("  its body is not kept: with rejected.keep_bodies it would be verified again")
+        where = safe(one.source or one.path)
+        click.echo(f"{'refused' if unread else 'not authentic'}: {one.reason}, when it came to {where}")
+        if one.verdict or not unread:
+            click.echo(f"  {safe(one.verdict or 'it was not examined')}")
+        if unread:
+            click.echo("  it was refused before its body was looked at: whether it is authentic is not known")
+        else:
+            click.echo("  its body is not kept: with rejected.keep_bodies it would be verified again")
     leave(NO)
 
 
@@ -131,7 +158,7 @@ def _saved(config: Config, file: str, name: str | None) -> Posted:
         raise click.BadParameter(f"{file!r} is {error}", param_hint="FILE") from None
     served = [source for source in config.sources if source.path == request.path]
     source = served[0] if served and name is None else source_named(config, name)
-    return Posted(source, request.values("Signature"), request.body)
+    return Posted(source, request.values("Signature"), request.body, query=request.query)
 
 
 def _tell_rejected(

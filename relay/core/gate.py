@@ -45,6 +45,17 @@ class Gate:
             known &= hmac.compare_digest(said, secret)
         return known
 
+    def misses(self, given: Mapping[str, Sequence[str]]) -> str:
+        """Say of a query that `knows` refuses what is wrong with it; nothing that the sender wrote is in it."""
+        wrong = []
+        for name, secret in self.query.items():
+            values = given.get(name, ())
+            if len(values) != 1:
+                wrong.append(f"`{name}` is " + (f"there {len(values)} times" if values else "missing"))
+            elif not hmac.compare_digest(values[0].encode("utf-8", "replace"), secret):
+                wrong.append(f"`{name}` has another value")
+        return "its query: " + ", ".join(wrong)
+
 
 def client_of(peer: str, forwarded: Sequence[str], proxies: Collection[Network]) -> Address | None:
     """Give the address of the client; None when `peer`, the address that connected, is none.

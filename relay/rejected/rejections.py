@@ -39,6 +39,8 @@ EXAMINED = frozenset(
     {Refusal.BAD_SIGNATURE, Refusal.AMBIGUOUS_CONTENT, Refusal.REPEATED_SIGNATURE, Refusal.MALFORMED_SIGNATURE}
 )
 """What the doctor knows about."""
+AT_THE_GATE = frozenset({Refusal.BAD_QUERY, Refusal.FOREIGN_NETWORK})
+"""What is refused for its head, with a detail that is the verdict."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -70,7 +72,7 @@ class Rejections:
         head: Head,
         client: Address | None,
         body: bytes | None,
-        told: Mapping[str, object],
+        told: Mapping[str, str],
     ) -> None:
         """Remember one that `wants` let in, and log it, with its verdict once there is one; `told` goes along."""
         self._last += 1
@@ -101,13 +103,17 @@ class Rejections:
         self._examiner.stop()
         await asyncio.gather(*self._tasks)
 
-    async def _look_at(self, rejection: Rejection, source: Source | None, told: Mapping[str, object]) -> None:
+    async def _look_at(self, rejection: Rejection, source: Source | None, told: Mapping[str, str]) -> None:
         """Have the doctor look at a request, then keep and log it."""
-        verdict, body = await self._verdict(rejection, source), rejection.body
+        body = rejection.body
+        verdict = told.get("detail") if rejection.reason in AT_THE_GATE else await self._verdict(rejection, source)
         keeps = self._keep_bodies and body is not None and len(body) <= MAX_BODY
         self._ring.add(replace(rejection, verdict=verdict, body=body if keeps else None))
         said = {"verdict": verdict} if verdict else {}
-        log.warning("delivery.rejected", **told, reason=rejection.reason, rejected=rejection.id, **said)
+        said |= {name: value for name, value in told.items() if value != verdict}
+        log.warning(
+            "delivery.rejected", client=rejection.client, reason=rejection.reason, rejected=rejection.id, **said
+        )
 
     async def _verdict(self, rejection: Rejection, source: Source | None) -> str | None:
         if rejection.reason is Refusal.MISSING_SIGNATURE:

@@ -92,7 +92,7 @@ def run(plan: Plan, announce: Callable[[Sequence[str]], None], tell: Callable[[B
         try:
             return asyncio.run(drill.run(announce, tell))
         except ExceptionGroup as group:
-            raise Failure("; ".join(str(error) for error in group.exceptions)) from group
+            raise Failure("; ".join(dict.fromkeys(str(error) for error in group.exceptions))) from group
         except Unavailable as error:
             raise Failure(str(error)) from error
 

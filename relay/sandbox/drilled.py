@@ -2,7 +2,8 @@
 
 It is the relay by the user's own configuration, but for a spool, ports and topics of its own, and its way to
 Kafka: each broker's address leads to a proxy. Names, certificates and passwords stay the brokers' own. Syskit
-Point is left alone: nothing is registered there, and a source that fetches its key gets one of the drill's.
+Point is left alone: nothing is registered there, and a source that fetches its key gets one of the drill's. Nobody
+but the drill sends, from this machine: what a source asks for beside the signature is not asked.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from relay import app, config, logs
+from relay.core.gate import Gate
 from relay.core.model import Key
 from relay.core.signature import fingerprint
 
@@ -104,9 +106,9 @@ def load(orders: Orders) -> Config:
     keys = (Key(fingerprint(secret), secret),)
     return replace(
         own,
-        sources=tuple(replace(source, keys=source.keys or keys) for source in own.sources),
+        sources=tuple(replace(source, keys=source.keys or keys, gate=Gate()) for source in own.sources),
         points={},
-        listen=replace(own.listen, host="127.0.0.1", port=orders.port),
+        listen=replace(own.listen, host="127.0.0.1", port=orders.port, trusted_proxies=()),
         admin=config.Admin(port=orders.admin_port),
         kafka=kafka,
         routes=tuple(_prefixed(route, orders.prefix) for route in own.routes),

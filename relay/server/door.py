@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from relay.core.bucket import Buckets
 from relay.core.errors import Refusal, Rejected
-from relay.core.gate import client_of, neighbourhood
+from relay.core.gate import client_of, is_in, neighbourhood
 
 if TYPE_CHECKING:
     from relay.config import Listen
-    from relay.core.gate import Address, Gate
+    from relay.core.gate import Address
+    from relay.core.model import Source
     from relay.server.connection import Request
 
 FAILURES_A_SECOND = 10.0  # of one network, in the long run
@@ -32,24 +33,38 @@ class Door:
 
     def client(self, request: Request) -> Address | None:
         """Give the address of who sent a request; None when the connection is gone."""
+        peer = self._peer(request)
+        forwarded = request.headers.getall("X-Forwarded-For", ()) if self._proxies else ()
+        return client_of(peer, forwarded, self._proxies)
+
+    @staticmethod
+    def _peer(request: Request) -> str:
+        """Give the address that connected, empty when the connection is gone."""
         transport = request.connection.transport
         peer = transport.get_extra_info("peername") if transport else None
-        if not peer:
-            return None
-        forwarded = request.headers.getall("X-Forwarded-For", ()) if self._proxies else ()
-        return client_of(str(peer[0]), forwarded, self._proxies)
+        return str(peer[0]) if peer else ""
 
-    def check(self, gate: Gate, request: Request) -> None:
+    def check(self, source: Source, request: Request) -> None:
         """Refuse by a request's head who is not from where, or does not carry what, the source asks for.
 
-        Raises Rejected: foreign_network, bad_query.
+        Raises Rejected: foreign_network, bad_query; its detail says what was asked for.
         """
-        if gate.networks and not gate.admits(self.client(request)):
-            raise Rejected(Refusal.FOREIGN_NETWORK)
+        gate = source.gate
+        if gate.networks and not gate.admits(client := self.client(request)):
+            raise Rejected(Refusal.FOREIGN_NETWORK, self._foreign(client, source, request))
         if gate.query:
             query = request.url.query
-            if not gate.knows({name: query.getall(name, []) for name in gate.query}):
-                raise Rejected(Refusal.BAD_QUERY)
+            given = {name: query.getall(name, []) for name in gate.query}
+            if not gate.knows(given):
+                raise Rejected(Refusal.BAD_QUERY, gate.misses(given))
+
+    def _foreign(self, client: Address | None, source: Source, request: Request) -> str:
+        """Say who is refused, and whether it may be a proxy that nobody told the relay of."""
+        peer = client_of(self._peer(request), (), ())
+        proxy = peer is not None and is_in(peer, self._proxies)
+        sent = "X-Forwarded-For" in request.headers
+        aside = "; it sent X-Forwarded-For, but is no trusted proxy" if sent and not proxy else ""
+        return f"{client or 'the client'} is in no network of {source.name}{aside}"
 
     def may_fail(self, request: Request) -> bool:
         """Count a failure; False when its network has failed too often, and is to cost nothing more."""

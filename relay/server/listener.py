@@ -160,7 +160,7 @@ class Listener:
         if request.method != "POST":
             raise Rejected(Refusal.METHOD)
         if source is not None:
-            self._door.check(source.gate, request)
+            self._door.check(source, request)
         headers = self._headers(request)
         self._check_framing(request)
         check_shape(headers.signatures)

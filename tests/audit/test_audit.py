@@ -223,10 +223,10 @@ def test_an_audit_beside_a_relay_at_work_finds_nothing(ground: Audited) -> None:
 
 
 def test_without_a_spool_there_is_nothing_to_audit(tmp_path: Path) -> None:
-    """A configuration with which no relay has run is a sentence and exit 1."""
+    """A configuration with which no relay has run is a sentence and exit 70."""
     relay = Running(tmp_path, settings("127.0.0.1:1", tmp_path, "t"))
     done = subprocess.run(
         [RELAY, "audit", "-c", str(relay.config)], capture_output=True, text=True, check=False, timeout=60
     )
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (70, "")
     assert "there is no spool at" in done.stderr

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TOKEN = "a-token-of-mine-16"
+CODE = "5ecret5-5ecret5-5ecret5"
 HUSH = "hush-hush-hush"
 BODY = event(event_id="one")
 DIGEST = base64.b64decode(sign(KEY.encode(), BODY))
@@ -103,6 +104,46 @@ def test_no_source_has_a_list_of_its_own(running: Running) -> None:
     assert "/elsewhere" in relay("rejected", "list", "-c", str(running.config)).stdout
 
 
+@pytest.mark.parametrize(
+    ("target", "headers", "reason", "verdict"),
+    [
+        ("/coded", signed(BODY), "bad_query", "its query: `code` is missing"),
+        (f"/coded?code={HUSH}", signed(BODY), "bad_query", "its query: `code` has another value"),
+        ("/coded?code=1&code=2", signed(BODY), "bad_query", "its query: `code` is there 2 times"),
+        ("/near", signed(BODY), "foreign_network", "127.0.0.1 is in no network of near"),
+        (
+            "/near", {**signed(BODY), "X-Forwarded-For": "198.51.100.1"}, "foreign_network",
+            "127.0.0.1 is in no network of near; it sent X-Forwarded-For, but is no trusted proxy",
+        ),
+        ("/nowhere", signed(BODY), "unknown_path", None),
+        (PATH, {}, "missing_signature", "it has no Signature header"),
+    ],
+)  # fmt: skip
+def test_what_is_refused_for_its_head_says_so(
+    tmp_path: Path, target: str, headers: dict[str, str], reason: str, verdict: str | None
+) -> None:
+    """Its verdict names what was asked for, the log its client; `verify` does not speak of bodies that are not kept."""
+    sources = {
+        "contoso": {"path": PATH, "keys": [KEY]},
+        "coded": {"path": "/coded", "keys": [KEY], "query": {"code": CODE}},
+        "near": {"path": "/near", "keys": [KEY], "networks": ["198.51.100.0/24"]},
+    }
+    sections = {"rejected": {"keep_bodies": True}, "sources": sources}
+    with Running(tmp_path, configuration(tmp_path, **sections)) as process:
+        assert process.post(BODY, target=target, headers=headers).status in {401, 403, 404}
+        until(lambda: process.told("delivery.rejected"))
+        (line,) = process.told("delivery.rejected")
+        (one,) = listed(process)
+        done = relay("verify", str(one["id"]), "--explain", "-c", str(process.config))
+    assert (line["reason"], line.get("verdict"), line["client"]) == (reason, verdict, "127.0.0.1")
+    assert "detail" not in line
+    assert one["verdict"] == verdict
+    assert (done.returncode, done.stdout.startswith(f"refused: {reason}, when it came to ")) == (1, True)
+    assert "refused before its body was looked at" in done.stdout
+    assert (verdict or reason) in done.stdout
+    assert not {CODE, HUSH} & set(done.stdout.split())
+
+
 def test_a_flood_is_sampled_and_bounded(running: Running) -> None:
     """Of hundreds some are remembered, and never more than fifty; each of them is answered."""
     with running.wire() as wire:
@@ -144,7 +185,7 @@ def test_bodies_are_kept_only_when_asked_for_and_strangers_see_nothing(tmp_path:
         kept = [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file() and file.name != "log"]
         assert not any(DIGEST.hex().encode() in content or b'"idempotencyKey": "one"' in content for content in kept)
     away = relay("rejected", "list", "-c", str(process.config))
-    assert away.returncode == 1
+    assert away.returncode == 70
     assert "remembered by the relay that runs" in away.stderr
 
 

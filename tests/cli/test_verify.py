@@ -137,3 +137,26 @@ def test_what_is_no_request(running: Running, data: bytes) -> None:
     done = relay("verify", "-", "-c", str(running.config), data=data)
     assert done.returncode == 2
     assert "neither a raw HTTP request" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("query", "why"),
+    [
+        ("", "its query: `code` is missing"),
+        ("?code=hush", "its query: `code` has another value"),
+        ("?a=b&code=5ecret5%2D5ecret5-5ecret5", None),
+    ],
+)
+def test_what_is_authentic_may_be_refused_for_its_query(tmp_path: Path, query: str, why: str | None) -> None:
+    """The relay would answer 401: exit 1, and what is wrong; the secret is not shown, and networks are not judged."""
+    gated = {"path": PATH, "keys": [KEY], "query": {"code": "5ecret5-5ecret5-5ecret5"}, "networks": ["198.51.100.0/24"]}
+    file = tmp_path / "relay.yaml"
+    file.write_text(json.dumps(settings("127.0.0.1:9", tmp_path, "t", sources={"contoso": gated})))
+    data = raw().replace(b"?code=hush", query.encode())
+    done = relay("verify", "-", "-c", str(file), data=data)
+    assert done.returncode == (1 if why else 0), done.stderr
+    assert done.stdout.startswith(f"authentic, but refused: bad_query, {why}: " if why else "authentic: signed with")
+    assert "not judged" in done.stdout
+    assert not {"5ecret5", "hush"} & set(done.stdout.replace("-", " ").split())
+    told = json.loads(relay("verify", "-", "--json", "-c", str(file), data=data).stdout)
+    assert (told["authentic"], told.get("refused"), told.get("why")) == (True, "bad_query" if why else None, why)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, cast
 
@@ -13,6 +15,7 @@ from click.testing import CliRunner
 from confluent_kafka.admin import AdminClient
 
 from relay.cli.drilling import drill
+from relay.core.gate import Gate
 from relay.kafka import Written
 from relay.sandbox import drill as sandbox
 from relay.sandbox import ordeal
@@ -22,11 +25,10 @@ from relay.sandbox.failure import Failure
 from relay.sandbox.ordeal import Blow, Ordeal
 from relay.sandbox.verdict import Verdict
 from relay.sandbox.volley import Due, Sent, Volley
-from tests.running import RELAY, settings
+from tests.running import RELAY, settings, until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from relay.sandbox.patient import Patient
     from tests.kafka.cluster import Cluster
@@ -150,8 +152,80 @@ def test_a_cluster_that_is_away_is_told(tmp_path: Path) -> None:
     """Without Kafka there is nothing to drill; the sentence names the address."""
     path = configured(tmp_path, "127.0.0.1:1")
     done = subprocess.run([RELAY, "drill", "-c", str(path)], capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 1
+    assert done.returncode == 70
     assert "Kafka does not answer at 127.0.0.1:1" in done.stderr
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("5m", 300.0), ("30s", 30.0), (None, 60.0)])
+def test_its_time_is_a_duration(
+    text: str | None, seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the configuration, and as the documents write it."""
+    asked: list[float] = []
+
+    def note(plan: Plan, *_: object) -> Report:
+        asked.append(plan.seconds)
+        raise Failure("enough")
+
+    monkeypatch.setattr(sandbox, "run", note)
+    time = ["--time", text] if text else []
+    done = CliRunner().invoke(drill, [*time, "-c", str(configured(tmp_path, "127.0.0.1:1"))])
+    assert (asked, done.exit_code) == ([seconds], 70), done.output
+
+
+def test_a_time_without_its_unit_is_usage(tmp_path: Path) -> None:
+    """What would do is said."""
+    done = CliRunner().invoke(drill, ["--time", "30", "-c", str(configured(tmp_path, "127.0.0.1:1"))])
+    assert (done.exit_code, "with its unit" in done.output) == (2, True)
+
+
+def test_nothing_is_asked_of_the_drill_beside_the_signature(tmp_path: Path) -> None:
+    """Its deliveries come from this machine and to its own port: no query, no network, no proxy to believe."""
+    gated = {
+        "contoso": {"path": "/c", "keys": ["a-key-of-the-user"], "query": {"code": "5ecret5-5ecret5-5ecret5"},
+                    "networks": ["198.51.100.0/24"]},
+    }  # fmt: skip
+    listen = {"host": "127.0.0.1", "port": 0, "trusted_proxies": ["127.0.0.1"]}
+    path = configured(tmp_path, "127.0.0.1:1", sources=gated, listen=listen)
+    config = load(Orders(str(path), {}, "drill.", str(tmp_path / "own.db"), 4 << 20, 1234, 1235, "a-key-of-the-drill"))
+    (source,) = config.sources
+    assert (source.gate, source.max_age, config.listen.trusted_proxies) == (Gate(), None, ())
+
+
+def test_what_went_wrong_in_several_ways_alike_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred senders that meet the same answer are one sentence."""
+
+    async def fail(*_: object) -> None:
+        raise ExceptionGroup("senders", [Failure("answered 401"), Failure("answered 401"), Failure("other")])
+
+    monkeypatch.setattr(sandbox.Drill, "run", fail)
+    with pytest.raises(Failure, match=r"\Aanswered 401; other\Z"):
+        sandbox.run(plan(configured(tmp_path, "127.0.0.1:1")), lambda _: None, lambda _: None)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_sigterm_breaks_it_off_and_leaves_nothing(kafka: Cluster, tmp_path: Path) -> None:
+    """Its relay ends with it, and its folder and its topics are deleted."""
+    command = [RELAY, "drill", "--time", "5m", "--prefix", "ended.", "-c",
+               str(configured(tmp_path, kafka.bootstrap_servers))]  # fmt: skip
+    mine = tmp_path / "temporary"
+    mine.mkdir()
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+
+    def made() -> list[str]:
+        return [topic for topic in admin.list_topics(timeout=10).topics if topic.startswith("ended.")]
+
+    with subprocess.Popen(command, env=os.environ | {"TMPDIR": str(mine)}, stderr=subprocess.PIPE, text=True) as drill:
+        until(lambda: len(made()) > 0, 60)
+        children = Path(f"/proc/{drill.pid}/task/{drill.pid}/children").read_text().split()
+        drill.terminate()
+        _, said = drill.communicate(timeout=90)
+    assert (drill.returncode, "broken off" in said) == (70, True), said
+    assert children, "its relay did not run: nothing was proved"
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
+    assert list(mine.iterdir()) == []
+    assert made() == []
 
 
 def test_the_drill_has_everything_of_its_own(tmp_path: Path) -> None:
