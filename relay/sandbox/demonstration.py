@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from http.client import HTTPException
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from relay.sandbox.subscriber import Subscriber
 
 REFUSED = 401
+PATIENCE = 10.0
 
 
 class Demonstration:
@@ -65,7 +67,16 @@ class Demonstration:
         if status != sample.status or (receipt is None and answer.status != REFUSED):
             wanted = sample.status or f"refused with {REFUSED}"
             raise Failure(f"delivery {number} should be {wanted}, but was answered {answer.status} {status or ''}")
+        if receipt is None:
+            await self._hear_verdict()
         self._explain(receipt)
+
+    async def _hear_verdict(self) -> None:
+        """Wait for the line on a refusal, which is written once the doctor has had its look."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                while not self._overheard.has("delivery.rejected"):  # noqa: ASYNC110 - the log knows no waiting
+                    await asyncio.sleep(0.01)
 
     async def _post(self, sample: Sample) -> Answer:
         try:

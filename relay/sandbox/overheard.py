@@ -52,6 +52,10 @@ class Overheard(io.BytesIO):
             self._warn(_readable(written))
         return len(written)
 
+    def has(self, event: str) -> bool:
+        """Tell whether a line of this event is kept."""
+        return event in self._kept
+
     def take(self) -> Mapping[str, Line]:
         """Give the kept lines by event, the last of each, and forget them."""
         kept, self._kept = self._kept, {}
