@@ -7,6 +7,7 @@ the new one.
 from __future__ import annotations
 
 import os
+import stat
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -21,10 +22,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VERSION = 1
+SHORTEST = 16  # bytes of a key: with an empty one, or nearly so, anybody could sign
 
 
 class DamagedError(Exception):
     """The file is there, and is not what the relay writes."""
+
+
+class _Versioned(msgspec.Struct):
+    version: int = VERSION
 
 
 class _Stored(msgspec.Struct):
@@ -43,16 +49,29 @@ def read(path: Path) -> dict[str, Ring]:
     Raises `DamagedError`, or `Unavailable` when it may be whole and cannot be read.
     """
     try:
-        stored = msgspec.json.decode(path.read_bytes(), type=_Stored)
+        content = path.read_bytes()
+        version = msgspec.json.decode(content, type=_Versioned).version
+        if version != VERSION:
+            raise Unavailable(f"{path} is of version {version}, and this relay reads {VERSION}; move it away")
+        sources = msgspec.json.decode(content, type=_Stored).sources
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise Unavailable(f"{path} cannot be read: {error.strerror}; make it readable for the relay") from error
-    except ValueError:  # which may quote the text
+    except (ValueError, RecursionError):  # which may quote the text, or be nested without end
         raise DamagedError(f"{path} is not the JSON that the relay writes") from None
-    if stored.version != VERSION:
-        raise Unavailable(f"{path} is of version {stored.version}, and this relay reads {VERSION}; move it away")
-    return stored.sources
+    if any(len(key.secret) < SHORTEST for ring in sources.values() for key in ring.fetched):
+        raise DamagedError(f"{path} has a key that is too short to be one")
+    return sources
+
+
+def tighten(path: Path) -> bool:
+    """Let nobody but the owner read the file any more, and tell whether another could. Raises OSError."""
+    with suppress(FileNotFoundError):
+        if stat.S_IMODE(path.stat().st_mode) & ~0o600:
+            path.chmod(0o600)
+            return True
+    return False
 
 
 def set_aside(path: Path) -> Path:

@@ -60,6 +60,8 @@ class Keys:
             if not mend:
                 raise Unavailable(f"{error}; the relay that starts sets it aside") from None
             self._set_aside(str(error))
+        if mend:
+            self._tighten()
         self._build()
         for row in self.rows():
             if row.state is State.RETIRED and row.origins:
@@ -133,6 +135,14 @@ class Keys:
         for source in self._config.sources:
             ring, point = self._kept.get(source.name, Ring()), self._config.points.get(source.name)
             self.rings[source.name] = Keyring(source, point, ring, self._metrics, self._save)
+
+    def _tighten(self) -> None:
+        hint = "if others were on this machine, generate a new signature key in Syskit Point and retire the old one"
+        try:
+            if file.tighten(self._path):
+                log.warning("keys.exposed", path=str(self._path), hint=hint)
+        except OSError as error:
+            log.warning("keys.exposed", path=str(self._path), error=error.strerror, hint=f"give it mode 0600; {hint}")
 
     def _set_aside(self, why: str) -> None:
         try:

@@ -36,6 +36,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "key.unfetched": "The key could not be fetched, and why; the keys there are stay good, and it is tried again.",
         "key.refused": "The configuration has a key that was retired by hand; it is not good, and has to be taken out.",
         "keys.damaged": "The file of keys is damaged and was set aside: what was fetched or retired is not known.",
+        "keys.exposed": "Others than the owner could read the file of keys; its mode is 0600 again, unless told.",
         "keys.unsaved": "The file of keys could not be written; it is as it was before.",
         "registration.missing": "Syskit Point has the endpoint not registered, or not as configured.",
         "registration.mended": "The endpoint was registered as configured.",

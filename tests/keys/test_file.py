@@ -10,7 +10,7 @@ import pytest
 
 from relay.core.errors import Unavailable
 from relay.keys import file
-from relay.keys.ring import Ring
+from relay.keys.ring import FetchedKey, Ring
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,17 @@ def test_nobody_else_may_read_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"\x00" * 100, b"[]", b'{"sources": {"contoso": {"fetched": 3}}}', b"\xff"]
+    "content",
+    [
+        b"",
+        b"{",
+        b"\x00" * 100,
+        b"[]",
+        b'{"sources": {"contoso": {"fetched": 3}}}',
+        b"\xff",
+        b"[" * 100_000,
+        b'{"sources":' * 100_000,
+    ],
 )
 def test_a_damaged_file_is_no_empty_one(tmp_path: Path, content: bytes) -> None:
     """What is not the file that was written is an error, which quotes nothing of it."""
@@ -56,7 +66,7 @@ def test_a_damaged_file_is_no_empty_one(tmp_path: Path, content: bytes) -> None:
 def test_a_file_of_another_version_is_let_be(tmp_path: Path) -> None:
     """A newer relay's file is no damage: nothing is guessed, and nothing moved."""
     path = tmp_path / "spool.db.keys"
-    path.write_text('{"version": 2, "sources": {}}')
+    path.write_text('{"version": 2, "sources": ["of another shape"]}')
     with pytest.raises(Unavailable, match="version 2"):
         file.read(path)
 
@@ -69,3 +79,22 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"directory|permitted"):
         file.write(path, {})
     assert file.read(path) == RINGS
+
+
+@pytest.mark.parametrize("secret", [b"", b"a", b"fifteen-bytes-x"])
+def test_a_key_that_is_none_is_damage(tmp_path: Path, secret: bytes) -> None:
+    """With an empty key anybody could sign: the relay does not write one, and takes none."""
+    path = tmp_path / "spool.db.keys"
+    file.write(path, {"contoso": Ring((FetchedKey(secret),))})
+    with pytest.raises(file.DamagedError, match="too short"):
+        file.read(path)
+
+
+def test_a_file_that_others_may_read_is_tightened(tmp_path: Path) -> None:
+    """A mode that a person or a backup has widened is 0600 again, which is told once."""
+    path = tmp_path / "spool.db.keys"
+    assert not file.tighten(path)
+    file.write(path, RINGS)
+    path.chmod(0o644)
+    assert [file.tighten(path), file.tighten(path)] == [True, False]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -144,3 +144,15 @@ async def test_one_source_without_a_key_takes_no_other_out_of_service(
     assert [(check.state, check.stops) for check in checks] == [(State.FAIL, False), (State.OK, False)]
     (alone,) = Keys(config, metrics).checks()
     assert alone.stops
+
+
+async def test_a_file_that_others_could_read_is_told(tmp_path: Path, simulated: SimulatedPoint) -> None:
+    """The log says at start that keys were to be read, and what to do."""
+    path = file.path_of(tmp_path / "spool.db")
+    file.write(path, {})
+    path.chmod(0o640)
+    metrics = Metrics(sources=(NAME,), types=(), dropping=(), topics=(), version="1")
+    with capture_logs() as log:
+        Keys(config_of(tmp_path, simulated, SELDOM), metrics).open()
+    assert [line["event"] for line in log] == ["keys.exposed"]
+    assert path.stat().st_mode & 0o777 == 0o600
