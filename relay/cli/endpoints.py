@@ -42,16 +42,16 @@ def endpoints() -> None:
 @json_option
 def list_(name: str | None, path: Path, as_json: bool) -> None:  # noqa: FBT001 - click's flag
     """List what is registered; the one that is configured is marked."""
-    from relay.config.url import shown
+    from relay.config.url import comparable, shown
 
     point = _point(load_config(path), name)
-    ours = point.register.endpoint if point.register else None
+    ours = comparable(point.register.endpoint) if point.register else None
     for endpoint in _ask(point, lambda client: client.endpoints()):
-        url = safe(shown(endpoint.url))
+        url, configured = safe(shown(endpoint.url)), comparable(endpoint.url) == ours
         if as_json:
-            click.echo(json.dumps({"endpoint": url, "types": endpoint.types, "configured": endpoint.url == ours}))
+            click.echo(json.dumps({"endpoint": url, "types": endpoint.types, "configured": configured}))
         else:
-            mark = "  (configured)" if endpoint.url == ours else ""
+            mark = "  (configured)" if configured else ""
             click.echo(f"{url}  {safe(', '.join(endpoint.types))}{mark}")
 
 
@@ -88,15 +88,17 @@ def sync(name: str | None, yes: bool, dry_run: bool, path: Path, as_json: bool) 
 @config_option
 def delete(url: str | None, name: str | None, yes: bool, dry_run: bool, path: Path) -> None:  # noqa: FBT001 - click's flags
     """Delete the registration of URL, else of the configured endpoint, which a relay that runs registers again."""
-    from relay.config.url import shown
+    from relay.config.url import comparable, shown
 
     point = _point(load_config(path), name)
     target = url or _wanted(point).url
-    if target not in {endpoint.url for endpoint in _ask(point, lambda client: client.endpoints())}:
+    listed = {comparable(each.url): each.url for each in _ask(point, lambda client: client.endpoints())}
+    spelled = listed.get(comparable(target))
+    if spelled is None:
         fail(f"{safe(shown(target))} is not registered", NO)
     if not _sure(f"delete {safe(shown(target))}", yes=yes, dry_run=dry_run):
         return
-    _ask(point, lambda client: client.delete(target))
+    _ask(point, lambda client: client.delete(spelled))
     click.echo(f"deleted {safe(shown(target))}")
 
 
@@ -104,6 +106,7 @@ def _make_right(  # noqa: PLR0913 - how it is asked for
     name: str | None, path: Path, *, yes: bool, dry_run: bool, as_json: bool, sweep: bool
 ) -> None:
     """Tell the difference, and do away with it."""
+    from relay.config.url import shown
     from relay.registration import Finding, difference
 
     point = _point(load_config(path), name)
@@ -115,7 +118,8 @@ def _make_right(  # noqa: PLR0913 - how it is asked for
         return
     if not yes or dry_run:
         _tell(found, as_json=as_json)
-    todo = [f"register {safe(str(wanted))}"] if found.finding is not Finding.RIGHT else []
+    what = f"register {shown(wanted.url)} for {', '.join(wanted.types)}"
+    todo = [safe(what)] if found.finding is not Finding.RIGHT else []
     todo += [f"delete {len(stale)} with another query"] if stale else []
     if not _sure(" and ".join(todo), yes=yes, dry_run=dry_run):
         return

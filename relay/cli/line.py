@@ -45,10 +45,20 @@ class Line:
             body = answer.read(MAX_ANSWER)
         except (OSError, ValueError, http.client.HTTPException) as error:
             self._connection.close()
-            fail(f"a relay runs on {self._spool}, and does not answer at {self._where}: {error!r}", NO)
+            why = f"a relay runs on {self._spool}, and does not answer at {self._where} ({_said(error)})"
+            fail(f"{why}; check admin.host and admin.port, and the relay's log", NO)
         if answer.status != http.client.OK:
             fail(f"the relay says: {safe(body.decode(errors='replace').strip())}", NO)
         try:
             return decoder.decode(body)
         except ValueError:
             fail(f"what answers at {self._where} is no relay", NO)
+
+
+def _said(error: Exception) -> str:
+    """Say what went wrong as a person would."""
+    if isinstance(error, TimeoutError):
+        return f"no answer within {TIMEOUT:g} s"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return "its answer is no HTTP"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import time
 from dataclasses import dataclass, field
@@ -49,6 +50,14 @@ class _Granted(msgspec.Struct):
     expires_in: float | str = _UNTOLD
 
 
+def _life(granted: _Granted) -> float:
+    """Give for how many seconds a token is good, at most a day; raises `ValueError` when it is not, or no number."""
+    life = float(granted.expires_in)
+    if not 0 < life < math.inf:
+        raise ValueError
+    return min(life, _MAX_LIFE)
+
+
 class Tokens:
     """The application's token: kept for 80 % of its life, renewed by one request for all who wait."""
 
@@ -63,19 +72,15 @@ class Tokens:
     async def current(self) -> str:
         """Give a token that is good now; raises `PointError`.
 
-        When a renewal fails, the token before serves until its end.
+        Nobody waits for a renewal while the token before is good, which serves until its end.
         """
         token = self._token
         now = self._clock()
-        if token and now < token.stale:
-            return token.text
-        try:
-            return (await self._renewed()).text
-        except PointError as error:
-            if token is None or token is not self._token or now >= token.end:
-                raise
-            log.warning("token.kept", authority=self._config.authority, error=str(error))
-            return token.text
+        if token is None or now >= token.end:
+            return (await asyncio.shield(self._renewed())).text
+        if now >= token.stale:
+            self._renewed()
+        return token.text
 
     def forget(self, text: str) -> None:
         """Do not use a token again, as it was refused; one that is newer stays."""
@@ -88,18 +93,23 @@ class Tokens:
             self._renewal.cancel()
             await asyncio.wait([self._renewal])
 
-    async def _renewed(self) -> _Token:
-        """Wait for the one renewal, which goes on when who waits for it is cancelled."""
+    def _renewed(self) -> asyncio.Task[_Token]:
+        """Give the one renewal, which goes on when who waits for it is cancelled."""
         if self._renewal is None:
             self._renewal = asyncio.create_task(self._renew())
             self._renewal.add_done_callback(self._done)
-        return await asyncio.shield(self._renewal)
+        return self._renewal
 
     def _done(self, renewal: asyncio.Task[_Token]) -> None:
         """Let the next one who needs a token begin a renewal; what went wrong was told those who wait."""
         self._renewal = None
-        if not renewal.cancelled() and renewal.exception() is None:
+        if renewal.cancelled():
+            return
+        error = renewal.exception()
+        if error is None:
             self._token = renewal.result()
+        elif self._token and self._clock() < self._token.end:
+            log.warning("token.kept", authority=self._config.authority, error=str(error))
 
     async def _renew(self) -> _Token:
         """Ask the authority for a token."""
@@ -114,7 +124,7 @@ class Tokens:
             raise token_refusal(str(request), answer)
         try:
             granted = msgspec.json.decode(answer.body, type=_Granted)
-            life = min(float(granted.expires_in), _MAX_LIFE)
+            life = _life(granted)
         except (*UNREADABLE, ValueError):
             raise PointError(f"{request}: the answer holds no token; check authority and tenant") from None
         if not _VISIBLE.fullmatch(granted.access_token):

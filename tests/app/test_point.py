@@ -161,6 +161,8 @@ async def test_verbs_of_endpoints(tmp_path: Path) -> None:
         for words in (("--dry-run",), ()):
             code, out, err = await verb(relay, "endpoints", "sync", *words)
             assert (code, out, url in simulated.endpoints) == (1, said, False), err
+            todo = f"register {bare}?*** for * and delete 1 with another query"
+            assert err.startswith(f"would {todo}\n" if words else "")
         code, out, _ = await verb(relay, "endpoints", "sync", "--yes")
         assert (code, out) == (0, f"{bare}?*** is registered for *\n")
         assert simulated.endpoints == {"https://other": ("*",), url: ("*",)}

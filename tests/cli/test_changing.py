@@ -161,6 +161,7 @@ def test_the_wrong_relay_changes_nothing(tmp_path: Path) -> None:
         assert said.startswith(
             f"relay: a relay runs on {tmp_path}/one/spool.db, and does not answer at 127.0.0.1 port "
         )
+        assert said.endswith("(connection refused); check admin.host and admin.port, and the relay's log\n")
         mend(one, admin=right)
         assert (states(one)[1], states(other)[1]) == ("dead", "dead")
         assert (one.stop(), other.stop()) == (0, 0)
