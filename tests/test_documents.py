@@ -108,7 +108,7 @@ def test_the_map_names_what_is_there() -> None:
 
 def test_each_reason_says_what_to_do() -> None:
     """Every reason of a refusal and of a dead letter is explained, once, with the status that its sender gets."""
-    text = (ROOT / "docs/logs.md").read_text()
+    text = (ROOT / "docs/reasons.md").read_text()
     rows = re.findall(r"^\| `([a-z_]+)` \| (\d+)(?:, \d+)? \| .+ \|$", text, re.MULTILINE)
     statuses = {refusal.value: str(REFUSALS[refusal][0]) for refusal in Refusal} | dict.fromkeys(Reason, "202")
     assert sorted(rows) == sorted((str(reason), status) for reason, status in statuses.items())
