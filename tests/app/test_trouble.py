@@ -164,7 +164,7 @@ def test_topics_in_trouble_leave_producers_to_the_others(tmp_path: Path) -> None
             for sent in [1, 2, 3]:
                 relay.post(event(event_id=f"well-{sent}"))
                 until(partial(relay.told, "delivery.published", id=f"well-{sent}"), 30)
-            until(lambda: {line["topic"] for line in relay.told("lane.failed")} == set(names), 60)
+            until(lambda: {line["topic"] for line in relay.told("lane.failed")} >= set(names), 60)
             cluster.restart(3)
             until(lambda: relay.metric("relay_deliveries_pending") == 0, 60)
             assert relay.stop() == 0

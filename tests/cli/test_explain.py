@@ -117,9 +117,9 @@ def test_a_pipe_is_read_as_a_file(running: Running, tmp_path: Path) -> None:
 def test_a_name_that_is_nothing_is_told_as_no_file_either(running: Running, tmp_path: Path) -> None:
     """A mistyped file is said to be neither delivery nor file, spool or not; digits are no file at all."""
     absent = changed(running, tmp_path, spool={"path": f"{tmp_path}/absent.db"})
-    for config in (str(running.config), absent):
+    for config, code in ((str(running.config), 1), (absent, 70)):
         done = relay("explain", "evnt.json", "-c", config)
-        assert (done.returncode, "nor is there a file of that name" in done.stderr) == (1, True)
+        assert (done.returncode, "nor is there a file of that name" in done.stderr) == (code, True)
     assert "file" not in relay("explain", "99", "-c", str(running.config)).stderr
     assert "file" not in relay("deliveries", "show", "evnt.json", "-c", str(running.config)).stderr
 
@@ -374,11 +374,11 @@ def test_deliveries_are_listed(running: Running) -> None:
 
 
 def test_a_spool_that_cannot_be_read_is_a_sentence(running: Running, tmp_path: Path) -> None:
-    """No spool is exit 1, for `explain` of a file no matter at all; something else in its place is exit 70."""
+    """No spool is exit 70, and for `explain` of a file no matter at all; so is something else in its place."""
     absent = changed(running, tmp_path, spool={"path": f"{tmp_path}/absent.db"})
     for verb in (["deliveries", "list"], ["deliveries", "show", "1"], ["explain", "1"]):
         done = relay(*verb, "-c", absent)
-        assert (done.returncode, done.stdout, "there is no spool at" in done.stderr) == (1, "", True)
+        assert (done.returncode, done.stdout, "there is no spool at" in done.stderr) == (70, "", True)
     assert relay("explain", "-", "-c", absent, data=BODY).returncode == 0
     (tmp_path / "other.db").write_text("something else")
     done = relay("deliveries", "list", "-c", changed(running, tmp_path, spool={"path": f"{tmp_path}/other.db"}))
