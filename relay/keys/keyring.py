@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
-from relay.core.errors import Cause, Refusal, Unavailable
+from relay.core.errors import Cause, Refusal, Rejected, Unavailable
 from relay.keys.pace import Pace
 from relay.keys.ring import LeakedError
 from relay.point import Point, PointError
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from relay.config import FetchKey, PointConfig
-    from relay.core.errors import Rejected
     from relay.core.model import Source
     from relay.keys.ring import KeyRow, Ring
     from relay.metrics import Metrics
@@ -92,7 +91,7 @@ class Keyring:
         other key, and `Unavailable` when that cannot be told now.
         """
         if rejected.refusal is not Refusal.BAD_SIGNATURE:
-            raise rejected
+            raise Rejected(rejected.refusal, rejected.detail)
         if not self._fetching:
             self._judge(rejected)
         seen = self._begun
@@ -241,7 +240,8 @@ class Keyring:
         """Refuse a signature when the keys are surely those of now, or put it off when nobody knows."""
         if not self.source.keys or (self._fetching and (self.fault or self.fetched_at is None)):
             raise self._unavailable(self.fault or "there is no key yet")
-        raise rejected
+        # Another one: who raises what it was handed holds it, and all it came through, until garbage is collected.
+        raise Rejected(rejected.refusal, rejected.detail)
 
     def _unavailable(self, why: str, *, quiet: bool = False) -> Unavailable:
         wait = max(1, math.ceil(self._pace.soonest - time.monotonic())) if self._fetching else 60
