@@ -21,8 +21,6 @@ SHORT = (
     "message too large",
     "writing forbidden and allowed",
     "fsync fails once",
-    "disk full",
-    "clock set forth and back",
 )
 
 

@@ -20,7 +20,7 @@ from tests.running import Running, settings
 if TYPE_CHECKING:
     from tests.kafka.cluster import Cluster
 
-COUNT = int(os.environ.get("MUTATIONS", "200000"))
+COUNT = int(os.environ.get("MUTATIONS", "50000"))
 SEED = 20_231_005
 
 
