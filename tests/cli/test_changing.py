@@ -210,7 +210,7 @@ def test_what_is_not_said_rightly_is_usage(tmp_path: Path, arguments: tuple[str,
 def test_what_is_not_there_is_told(tmp_path: Path) -> None:
     """No spool, no such delivery, nothing that the filters let through."""
     running = Running(tmp_path, settings("127.0.0.1:9", tmp_path, "t"))
-    assert "there is no spool at" in typed(running, "replay", "1", "--yes", code=1)[1]
+    assert "there is no spool at" in typed(running, "replay", "1", "--yes", code=70)[1]
     assert not (tmp_path / "spool.db.lock").exists()
     running = stopped(tmp_path)
     assert "there is no delivery 99" in typed(running, "replay", "1", "99", "--yes", code=1)[1]
