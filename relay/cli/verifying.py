@@ -85,7 +85,7 @@ def _refused(posted: Posted) -> str | None:
         return None
     query = URL.build(query_string=posted.query, encoded=True).query
     given = {name: query.getall(name, []) for name in gate.query}
-    return None if gate.knows(given) else gate.misses(given)
+    return gate.misses(given) or None
 
 
 def _examined(known: Known, posted: Posted, *, explain: bool) -> Diagnosis | None:

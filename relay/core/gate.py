@@ -33,28 +33,20 @@ class Gate:
         """Tell whether a client may ask at all; an unknown one only where every one may."""
         return not self.networks or (client is not None and is_in(client, self.networks))
 
-    def knows(self, given: Mapping[str, Sequence[str]]) -> bool:
-        """Tell whether a query, each parameter with all its values, carries the secrets.
-
-        Each is compared, always and in constant time; one that is repeated does not count.
-        """
-        known = True
-        for name, secret in self.query.items():
-            values = given.get(name, ())
-            said = values[0].encode("utf-8", "replace") if len(values) == 1 else b""
-            known &= hmac.compare_digest(said, secret)
-        return known
-
     def misses(self, given: Mapping[str, Sequence[str]]) -> str:
-        """Say of a query that `knows` refuses what is wrong with it; nothing that the sender wrote is in it."""
+        """Say why a query, each parameter with all its values, does not carry the secrets; empty when it does.
+
+        Each is compared, always and in constant time; one that is repeated does not count. Nothing that the sender
+        wrote is in what is said.
+        """
         wrong = []
         for name, secret in self.query.items():
             values = given.get(name, ())
-            if len(values) != 1:
-                wrong.append(f"`{name}` is " + (f"there {len(values)} times" if values else "missing"))
-            elif not hmac.compare_digest(values[0].encode("utf-8", "replace"), secret):
-                wrong.append(f"`{name}` has another value")
-        return "its query: " + ", ".join(wrong)
+            said = values[0].encode("utf-8", "replace") if len(values) == 1 else b""
+            if not hmac.compare_digest(said, secret):
+                there = f"there {len(values)} times" if values else "missing"
+                wrong.append(f"`{name}` has another value" if len(values) == 1 else f"`{name}` is {there}")
+        return f"its query: {', '.join(wrong)}" if wrong else ""
 
 
 def client_of(peer: str, forwarded: Sequence[str], proxies: Collection[Network]) -> Address | None:

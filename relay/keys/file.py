@@ -65,6 +65,14 @@ def read(path: Path) -> dict[str, Ring]:
     return sources
 
 
+def look(path: Path) -> dict[str, Ring]:
+    """Read the rings for who only looks at them. Raises `Unavailable`, also of a damaged file, which stays there."""
+    try:
+        return read(path)
+    except DamagedError as error:
+        raise Unavailable(f"{error}; the relay that starts sets it aside") from None
+
+
 def tighten(path: Path) -> bool:
     """Let nobody but the owner read the file any more, and tell whether another could. Raises OSError."""
     with suppress(FileNotFoundError):

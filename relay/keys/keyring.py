@@ -58,7 +58,7 @@ class Keyring:
         self._config = config
         self._metrics = metrics
         self._save = save
-        self._ring = ring if self._fetching else msgspec.structs.replace(ring, fetched=())
+        self._ring = ring.serving(fetches=self.fetches)
         self._pace = Pace(self._fetching.every if self._fetching else math.inf)
         self._asked = False
         self._wake = asyncio.Event()

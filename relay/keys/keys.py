@@ -54,14 +54,14 @@ class Keys:
 
         Without `mend` that is raised too, and nothing is written.
         """
-        try:
-            self._kept = file.read(self._path)
-        except file.DamagedError as error:
-            if not mend:
-                raise Unavailable(f"{error}; the relay that starts sets it aside") from None
-            self._set_aside(str(error))
         if mend:
+            try:
+                self._kept = file.read(self._path)
+            except file.DamagedError as error:
+                self._set_aside(str(error))
             self._tighten()
+        else:
+            self._kept = file.look(self._path)
         self._build()
         for row in self.rows():
             if row.state is State.RETIRED and row.origins:

@@ -6,9 +6,6 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-
-from relay.core.errors import Unavailable
 from relay.keys import file
 from relay.keys.ring import Ring
 
@@ -33,15 +30,11 @@ def known_keys(config: Config) -> Known:
 
     Raises `Unavailable` when the file cannot be read.
     """
-    try:
-        rings = file.read(file.path_of(config.spool.path))
-    except file.DamagedError as error:
-        raise Unavailable(f"{error}; the relay that starts sets it aside") from None
+    rings = file.look(file.path_of(config.spool.path))
     now, known = time.time(), Known({}, {}, {})
     for source in config.sources:
         ring, point = rings.get(source.name, Ring()), config.points.get(source.name)
-        if point is None or point.fetch_key is None:
-            ring = msgspec.structs.replace(ring, fetched=())
+        ring = ring.serving(fetches=point is not None and point.fetch_key is not None)
         known.good[source.name] = replace(source, keys=ring.good(source.keys, now))
         over = ring.over(source.keys, now)
         known.over[source.name] = replace(source, keys=over)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from relay.point import backoff
+
 GAPS = (1.0, 2.0, 4.0, 8.0, 10.0)
 """Seconds until a fetch that signatures ask for, the more of those brought no new key."""
 
@@ -46,8 +48,7 @@ class Pace:
     def failed(self, now: float, retry_after: float | None, jitter: float) -> None:
         """End it without one: wait as long as the other side asks, or ever longer; `jitter` is from 0 to 1."""
         self.failures += 1
-        longest = min(MAX_BACKOFF, self.every, 2.0 ** min(self.failures, 10))
-        self.soonest = self.due = now + max(retry_after or 0.0, 1.0 + jitter * (longest - 1.0))
+        self.soonest = self.due = now + backoff(self.failures, min(MAX_BACKOFF, self.every), retry_after, jitter)
 
     def ask(self, now: float) -> None:
         """Let a person who asks for a fetch not wait."""

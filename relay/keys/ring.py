@@ -70,6 +70,10 @@ class Ring(msgspec.Struct, frozen=True):
     first_seen: dict[str, float] = {}
     last_used: dict[str, float] = {}
 
+    def serving(self, *, fetches: bool) -> Ring:
+        """Give what counts of it for a source that fetches its key, or does not: then no fetched key is good."""
+        return self if fetches else msgspec.structs.replace(self, fetched=())
+
     def good(self, configured: Sequence[Key], now: float) -> tuple[Key, ...]:
         """Give the keys that deliveries may be signed with, each once."""
         fetched = (Key(key.id, key.secret) for key in self.fetched if not _is_over(key, now))

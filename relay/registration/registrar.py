@@ -10,7 +10,7 @@ import structlog
 
 from relay.config.url import shown
 from relay.health import Check, State
-from relay.point import Endpoint, Point, PointError
+from relay.point import Endpoint, Point, PointError, backoff
 from relay.registration.difference import Difference, Finding, difference
 from relay.registration.mending import UnmendedError, mend
 
@@ -101,7 +101,7 @@ class Registrar:
         """Tell what went wrong, and give how long to wait: no longer than usual, save when asked to."""
         self._fault = why
         self._failures += 1
-        longest = min(MAX_BACKOFF, self._every, 2.0 ** min(self._failures, 10))
-        wait = max(retry_after or 0.0, 1.0 + random.random() * (longest - 1.0))  # noqa: S311 - it spreads, hides nothing
+        jitter = random.random()  # noqa: S311 - it spreads, and hides nothing
+        wait = backoff(self._failures, min(MAX_BACKOFF, self._every), retry_after, jitter)
         log.error("registration.failed", source=self._source, error=why, again_in=round(wait, 1))
         return wait

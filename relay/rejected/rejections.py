@@ -14,7 +14,7 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
-from relay.core.bucket import Bucket
+from relay.core.bucket import Buckets
 from relay.core.errors import Refusal
 from relay.rejected.examiner import Examiner
 from relay.rejected.rejection import Rejection, headers_of, path_of
@@ -32,6 +32,7 @@ log = structlog.get_logger()
 
 TAKEN_A_SECOND = 1.0
 TAKEN_AT_ONCE = 10
+TAKEN_OF = 4096  # sources, of which there are few
 MAX_BODY = 64 << 10
 """A larger body is not kept."""
 
@@ -54,16 +55,13 @@ class Rejections:
         self._keep_bodies = keep_bodies
         self._examiner = Examiner(sources)
         self._ring = Ring()
-        self._buckets: dict[str | None, Bucket] = {}  # by the source, of which there are few
+        self._may_take = Buckets(TAKEN_A_SECOND, TAKEN_AT_ONCE, TAKEN_OF).take
         self._tasks: set[asyncio.Task[None]] = set()
         self._mark, self._last = secrets.token_hex(2), 0
 
     def wants(self, source: str | None) -> bool:
         """Tell whether one more of a source is taken now, and count it as taken."""
-        now = time.monotonic()
-        if source not in self._buckets:
-            self._buckets[source] = Bucket(TAKEN_A_SECOND, TAKEN_AT_ONCE, now)
-        return self._buckets[source].take(now)
+        return self._may_take(source, time.monotonic())
 
     def take(  # noqa: PLR0913, PLR0917 - what is known of a refused request
         self,

@@ -55,8 +55,8 @@ class Door:
         if gate.query:
             query = request.url.query
             given = {name: query.getall(name, []) for name in gate.query}
-            if not gate.knows(given):
-                raise Rejected(Refusal.BAD_QUERY, gate.misses(given))
+            if missed := gate.misses(given):
+                raise Rejected(Refusal.BAD_QUERY, missed)
 
     def _foreign(self, client: Address | None, source: Source, request: Request) -> str:
         """Say who is refused, and whether it may be a proxy that nobody told the relay of."""

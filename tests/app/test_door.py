@@ -14,8 +14,9 @@ from relay.core.signature import sign
 from relay.ingest import Headers, Ingest
 from relay.keys import Keys
 from relay.metrics import Metrics
+from relay.sandbox.ports import free_ports
 from relay.server.door import FAILURES_AT_ONCE
-from tests.cli.typed import free_port, relay
+from tests.cli.typed import relay
 from tests.config.small import read
 from tests.core.samples import SOURCE
 from tests.running import KEY, PATH, Running, event, request, settings, signed, until
@@ -35,9 +36,10 @@ SOURCES = {
 
 def configuration(folder: Path, **listen: object) -> dict[str, object]:
     """Give a configuration with every gate, for a relay that only stores."""
+    port, admin_port = free_ports(2)
     return settings(
-        "127.0.0.1:9", folder, "t", sources=SOURCES, listen={"host": "127.0.0.1", "port": free_port(), **listen},
-        admin={"port": free_port()}, ack={"after": "stored"}, stop={"timeout": "0s"},
+        "127.0.0.1:9", folder, "t", sources=SOURCES, listen={"host": "127.0.0.1", "port": port, **listen},
+        admin={"port": admin_port}, ack={"after": "stored"}, stop={"timeout": "0s"},
     )  # fmt: skip
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.cli.typed import free_port, relay
+from relay.sandbox.ports import free_ports
+from tests.cli.typed import relay
 from tests.kafka.reader import read_topic
 from tests.running import RELAY, Running, event, settings, until
 
@@ -28,7 +29,7 @@ def rules(topic: str, match: str = "*") -> list[dict[str, object]]:
 
 def relay_of(kafka: Cluster, folder: Path, routes: list[dict[str, object]], **sections: object) -> Running:
     """Give a relay whose admin listener a command finds; nothing runs yet."""
-    admin = {"port": free_port()}
+    admin = {"port": free_ports(1)[0]}
     return Running(folder, settings(kafka.bootstrap_servers, folder, "", routes=routes, admin=admin, **sections))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import subprocess
 import threading
 import uuid
@@ -14,6 +13,7 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from relay.sandbox.ports import free_ports
 from tests.running import RELAY, Running, event, settings, until
 from tests.spool.samples import alter, look
 
@@ -62,12 +62,6 @@ def audit(ground: Audited, *options: str) -> Said:
     return Said(done.returncode, books, lines[-1]["kafka"] if lines else {}, found)
 
 
-def free_port() -> int:
-    """Give a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def ground(kafka: Cluster, tmp_path: Path) -> Iterator[Audited]:
     """Give a relay that has published, buried and dropped some, and stands."""
@@ -78,7 +72,7 @@ def ground(kafka: Cluster, tmp_path: Path) -> Iterator[Audited]:
         *[{**route, "topics": names} for route, names in zip(ROUTES, topics, strict=True)],
     ]
     configuration = settings(
-        kafka.bootstrap_servers, tmp_path, "", routes=routes, admin={"port": free_port()}, ack={"timeout": "30s"}
+        kafka.bootstrap_servers, tmp_path, "", routes=routes, admin={"port": free_ports(1)[0]}, ack={"timeout": "30s"}
     )
     with Running(tmp_path, configuration) as relay:
         ids = []

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import apsw
 import pytest
 
-from tests.cli.typed import free_port, relay
+from relay.sandbox.ports import free_ports
+from tests.cli.typed import relay
 from tests.running import Running, event, settings
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ MENDED = [{"name": "all", "topics": ["changing.all"]}]
 
 def stopped(folder: Path, **sections: object) -> Running:
     """Give a relay without Kafka that has had dead letters 1 to 3, a dropped one 4, a pending one 5, and stopped."""
-    listen, admin = {"host": "127.0.0.1", "port": 0}, {"port": free_port()}
+    listen, admin = {"host": "127.0.0.1", "port": 0}, {"port": free_ports(1)[0]}
     configured = settings("127.0.0.1:9", folder, "", listen=listen, routes=ROUTES, ack={"after": "stored"}, admin=admin)
     running = Running(folder, configured | {"stop": {"timeout": "0s"}} | sections)
     with running:
@@ -133,7 +134,7 @@ def test_the_token_is_brought_along(tmp_path: Path) -> None:
     """A relay with a token is asked with it; a command that has another is told so, and changes nothing."""
     token = tmp_path / "token"
     token.write_text(TOKEN)
-    running = stopped(tmp_path, admin={"port": free_port(), "token_file": str(token)})
+    running = stopped(tmp_path, admin={"port": free_ports(1)[0], "token_file": str(token)})
     with running:
         typed(running, "discard", "1", "--because", "x", "--yes")
         token.write_text("another-token-of-16")
@@ -156,7 +157,7 @@ def test_the_wrong_relay_changes_nothing(tmp_path: Path) -> None:
         mend(one, admin=json.loads(other.config.read_text())["admin"])
         _, said = typed(one, "discard", "1", "--because", "x", "--yes", code=1)
         assert said == f"relay: the relay says: the relay that answers has another spool, {tmp_path}/other/spool.db\n"
-        mend(one, admin={"port": free_port()})
+        mend(one, admin={"port": free_ports(1)[0]})
         _, said = typed(one, "discard", "1", "--because", "x", "--yes", code=1)
         assert said.startswith(
             f"relay: a relay runs on {tmp_path}/one/spool.db, and does not answer at 127.0.0.1 port "

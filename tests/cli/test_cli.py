@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relay import __version__
-from tests.cli.typed import free_port, relay
+from relay.sandbox.ports import free_ports
+from tests.cli.typed import relay
 from tests.running import KEY, PATH, RELAY, Running, event, settings
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ ROUTES = [
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Give a relay without Kafka: what is posted to it is stored."""
     folder = tmp_path_factory.mktemp("cli")
-    ports = [free_port(), free_port()]
+    ports = free_ports(2)
     configuration = settings(
         "127.0.0.1:9",
         folder,
@@ -244,7 +245,7 @@ def test_healthcheck_asks_the_one_that_runs(running: Running, tmp_path: Path) ->
     assert done.returncode == 0
     assert "[+] spool: " in done.stdout
     file = tmp_path / "relay.yaml"
-    file.write_text(json.dumps(settings("127.0.0.1:9", tmp_path, "cli", admin={"port": free_port()})))
+    file.write_text(json.dumps(settings("127.0.0.1:9", tmp_path, "cli", admin={"port": free_ports(1)[0]})))
     done = relay("healthcheck", "-c", str(file))
     assert done.returncode == 1
     assert "no answer" in done.stdout

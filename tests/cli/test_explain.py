@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from relay.core.signature import fingerprint
-from tests.cli.typed import free_port, relay
+from relay.sandbox.ports import free_ports
+from tests.cli.typed import relay
 from tests.running import KEY, PATH, RELAY, Running, event, settings
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ HOSTILE = b"\x1b[31m\xff\n{"
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Give a relay without Kafka, with deliveries 1 pending, 2 conflicting, 3 dropped, 4 unroutable, 5 malformed."""
     folder = tmp_path_factory.mktemp("explain")
-    listen, admin = {"host": "127.0.0.1", "port": free_port()}, {"port": free_port()}
+    port, admin_port = free_ports(2)
+    listen, admin = {"host": "127.0.0.1", "port": port}, {"port": admin_port}
     configuration = settings(
         "127.0.0.1:9", folder, "", routes=ROUTES, listen=listen, admin=admin,
         ack={"after": "stored"}, stop={"timeout": "0s"},

@@ -11,7 +11,8 @@ import pytest
 from relay.core.signature import fingerprint, sign
 from relay.keys import file
 from relay.keys.ring import FetchedKey, Ring
-from tests.cli.typed import free_port, relay
+from relay.sandbox.ports import free_ports
+from tests.cli.typed import relay
 from tests.running import KEY, PATH, Running, event, settings, signed
 
 if TYPE_CHECKING:
@@ -30,9 +31,10 @@ POINT = {
 
 def written(folder: Path, source: dict[str, object]) -> dict[str, object]:
     """Give the configuration of a relay without Kafka."""
+    port, admin_port = free_ports(2)
     return settings(
         "127.0.0.1:9", folder, "t", sources={"contoso": {"path": PATH} | source}, ack={"after": "stored"},
-        listen={"host": "127.0.0.1", "port": free_port()}, admin={"port": free_port()}, stop={"timeout": "0s"},
+        listen={"host": "127.0.0.1", "port": port}, admin={"port": admin_port}, stop={"timeout": "0s"},
     )  # fmt: skip
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from relay.cli.lookup import CHUNK, tell_list
 from relay.core.model import Status
+from relay.sandbox.ports import free_ports
 from relay.spool import Listed
-from tests.cli.typed import free_port, relay
+from tests.cli.typed import relay
 from tests.running import RELAY, Running, event, settings
 
 if TYPE_CHECKING:
@@ -39,9 +40,10 @@ def test_a_long_table_has_one_header(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_a_reader_that_goes_away_is_no_fault(tmp_path: Path) -> None:
     """`deliveries list | head` ends without a word when nobody reads on."""
+    port, admin_port = free_ports(2)
     configuration = settings(
         "127.0.0.1:9", tmp_path, "cli.all", ack={"after": "stored"}, stop={"timeout": "0s"},
-        listen={"host": "127.0.0.1", "port": free_port()}, admin={"port": free_port()},
+        listen={"host": "127.0.0.1", "port": port}, admin={"port": admin_port},
     )  # fmt: skip
     with Running(tmp_path, configuration) as process:
         process.post(event())

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from relay.core.signature import sign
-from tests.cli.typed import free_port, relay
+from relay.sandbox.ports import free_ports
+from tests.cli.typed import relay
 from tests.running import KEY, PATH, Running, event, request, settings, signed, until
 from tests.wire import Answer, Wire
 
@@ -32,9 +33,10 @@ CAUSES = {
 
 def configuration(folder: Path, **sections: object) -> dict[str, object]:
     """Give one for a relay that only stores."""
+    port, admin_port = free_ports(2)
     return settings(
-        "127.0.0.1:9", folder, "t", listen={"host": "127.0.0.1", "port": free_port()},
-        ack={"after": "stored"}, stop={"timeout": "0s"}, **({"admin": {"port": free_port()}} | sections),
+        "127.0.0.1:9", folder, "t", listen={"host": "127.0.0.1", "port": port},
+        ack={"after": "stored"}, stop={"timeout": "0s"}, **({"admin": {"port": admin_port}} | sections),
     )  # fmt: skip
 
 
@@ -169,7 +171,7 @@ def test_bodies_are_kept_only_when_asked_for_and_strangers_see_nothing(tmp_path:
     """By default the verdict is all that is left; the page wants the token, and nothing is written to disk."""
     token = tmp_path / "token"
     token.write_text(TOKEN)
-    sections = {"admin": {"port": free_port(), "token_file": str(token)}}
+    sections = {"admin": {"port": free_ports(1)[0], "token_file": str(token)}}
     with Running(tmp_path, configuration(tmp_path, **sections)) as process:
         assert process.post(BODY, headers={**signed(BODY), "Signature": DIGEST.hex()}).status == 401
         until(lambda: process.told("delivery.rejected"))

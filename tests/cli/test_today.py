@@ -9,10 +9,11 @@ import pytest
 from msgspec.structs import replace
 
 from relay.core.model import Status
+from relay.sandbox.ports import free_ports
 from relay.spool import Journal
 from relay.spool.file import connect_reader
 from relay.spool.salvage import salvage
-from tests.cli.typed import free_port, relay
+from tests.cli.typed import relay
 from tests.running import event, settings
 from tests.spool.samples import FLIGHT, MIB, NOW, alter, append, entry, opened, published, settle
 
@@ -27,7 +28,7 @@ def config(tmp_path: Path) -> str:
     """Configure three topics, over the spool that the test writes, and no relay."""
     file = tmp_path / "relay.yaml"
     routes = [{"name": "all", "topics": list(TOPICS)}]
-    file.write_text(json.dumps(settings("127.0.0.1:9", tmp_path, "", routes=routes, admin={"port": free_port()})))
+    file.write_text(json.dumps(settings("127.0.0.1:9", tmp_path, "", routes=routes, admin={"port": free_ports(1)[0]})))
     return str(file)
 
 

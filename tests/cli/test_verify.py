@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from relay.core.signature import sign
-from tests.cli.typed import free_port, relay
+from relay.sandbox.ports import free_ports
+from tests.cli.typed import relay
 from tests.running import KEY, PATH, Running, event, settings, signed
 
 if TYPE_CHECKING:
@@ -27,9 +28,10 @@ CHUNKED = "Transfer-Encoding: chunked"
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Give a relay without Kafka that holds one delivery."""
     folder = tmp_path_factory.mktemp("verify")
+    port, admin_port = free_ports(2)
     configuration = settings(
-        "127.0.0.1:9", folder, "t", sources=SOURCES, listen={"host": "127.0.0.1", "port": free_port()},
-        admin={"port": free_port()}, ack={"after": "stored"}, stop={"timeout": "0s"},
+        "127.0.0.1:9", folder, "t", sources=SOURCES, listen={"host": "127.0.0.1", "port": port},
+        admin={"port": admin_port}, ack={"after": "stored"}, stop={"timeout": "0s"},
     )  # fmt: skip
     with Running(folder, configuration) as process:
         process.post(BODY)

@@ -6,13 +6,14 @@ import json
 import shutil
 import subprocess
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.faults.fault import Fault, plain
+from tests.faults.network import through
 from tests.running import until
 from tests.small_disk import crowd, small_disk
 
@@ -73,10 +74,7 @@ def fill_disk(scene: Scene) -> None:
 def fill_spool(scene: Scene) -> None:
     """Kafka is away until the spool has no room; what was accepted is published later, and the rest is taken then."""
     scene.excused.swept = True
-    with ExitStack() as stack:
-        for proxy in scene.proxies:
-            stack.callback(proxy.heal)
-            proxy.freeze()
+    with through(scene, lambda proxy: proxy.freeze()):
         began = time.time()
         until(lambda: scene.load.refused_since(began), PATIENCE)
 

@@ -77,16 +77,16 @@ async def test_what_is_used_of_aiohttp_is_there() -> None:
     assert list(inspect.signature(web_protocol.RequestHandler.start).parameters) == ["self"]
 
 
+def faulty_listener() -> tuple[Listener, Rejections, Metrics]:
+    """Give a listener whose ingest always fails, what remembers its refusals, and what counts."""
+    metrics = Metrics(sources=["contoso"], types=(), dropping=(), topics=(), version="0")
+    rejections = Rejections(lambda: [SOURCE], metrics, keep_bodies=False)
+    return Listener(Listen(host="127.0.0.1", port=0), [SOURCE], Faulty(), metrics, rejections), rejections, metrics
+
+
 async def test_a_fault_of_ours_is_answered_503() -> None:
     """What nobody expected costs the sender a retry: 503, told in the log and to nobody else."""
-    metrics = Metrics(sources=["contoso"], types=(), dropping=(), topics=(), version="0")
-    listener = Listener(
-        Listen(host="127.0.0.1", port=0),
-        [SOURCE],
-        Faulty(),
-        metrics,
-        Rejections(lambda: [SOURCE], metrics, keep_bodies=False),
-    )
+    listener, _, _ = faulty_listener()
     await listener.start()
     try:
         with capture_logs() as logged:
@@ -101,10 +101,8 @@ async def test_a_fault_of_ours_is_answered_503() -> None:
 
 async def test_a_fault_of_ours_in_a_refusal_is_answered_503_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """What fails while a refusal is told leaves no sender without an answer, and is told as every fault."""
-    metrics = Metrics(sources=["contoso"], types=(), dropping=(), topics=(), version="0")
-    rejections = Rejections(lambda: [SOURCE], metrics, keep_bodies=False)
+    listener, rejections, _ = faulty_listener()
     monkeypatch.setattr(rejections, "wants", Mock(side_effect=RuntimeError("a fault in line 18")))
-    listener = Listener(Listen(host="127.0.0.1", port=0), [SOURCE], Faulty(), metrics, rejections)
     await listener.start()
     try:
         with capture_logs() as logged:
@@ -120,14 +118,7 @@ async def test_a_flood_of_refusals_is_told_ten_times_a_second(monkeypatch: pytes
     """Of one reason and source ten lines a second are written, whatever a forger sends; each one is counted."""
     stopped = SimpleNamespace(monotonic=lambda: 5.0, perf_counter=time.perf_counter)
     monkeypatch.setattr("relay.server.listener.time", stopped)
-    metrics = Metrics(sources=["contoso"], types=(), dropping=(), topics=(), version="0")
-    listener = Listener(
-        Listen(host="127.0.0.1", port=0),
-        [SOURCE],
-        Faulty(),
-        metrics,
-        Rejections(lambda: [SOURCE], metrics, keep_bodies=False),
-    )
+    listener, _, metrics = faulty_listener()
     unsigned, unknown = request(event(), {}), request(event(), {}, "/elsewhere")
     faulty = request(event(), signed(event()))
     await listener.start()
