@@ -52,7 +52,7 @@ def combine(parts: Sequence[Fault]) -> Fault:
     stages = [fault.stage for fault in parts if fault.stage is not plain]
     name = AND.join(fault.name for fault in parts)
     by_door = any(fault.by_door for fault in parts)
-    return Fault(name, strike, sections, by_door=by_door, grave=True, stage=stages[0] if stages else plain)
+    return Fault(name, strike, sections, by_door=by_door, stage=stages[0] if stages else plain)
 
 
 def _apart(scene: Scene) -> Scene:

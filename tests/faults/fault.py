@@ -32,14 +32,13 @@ class Fault:
     over the relay's configuration. `by_door`: the relay reaches the brokers through proxies. `stage` makes what the
     fault needs in the episode's folder, its `disk` for the spool among it, and gives what goes over the relay's
     environment.
-    A `grave` one may last a minute, and is left to the long run, which strikes `often` times as often as others.
+    The long run strikes it `often` times as often as others.
     """
 
     name: str
     strike: Callable[[Scene], None]
     sections: Mapping[str, object] = field(default_factory=dict)
     by_door: bool = False
-    grave: bool = False
     part: Part = "brokers"
     stage: Stage = plain
     often: int = 1

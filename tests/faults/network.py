@@ -57,5 +57,5 @@ FAULTS = (
     Fault("connections reset", reset, by_door=True, part="network"),
     Fault("black hole", swallow, SHORT, by_door=True, part="network"),
     Fault("answers withheld", deafen, SHORT, by_door=True, part="network"),
-    Fault("200 ms late", slow_down, by_door=True, part="network", grave=True),
+    Fault("200 ms late", slow_down, by_door=True, part="network"),
 )

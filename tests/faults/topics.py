@@ -131,7 +131,7 @@ FAULTS = (
     Fault("too few in sync", too_few_in_sync, SHORT),
     Fault("leaderless", leaderless, SHORT, part="several"),
     Fault("topic deleted and made again", make_again, part="topics"),
-    Fault("unclean election", elect_uncleanly, SHORT, part="several", grave=True),
+    Fault("unclean election", elect_uncleanly, SHORT, part="several"),
     Fault("partitions added", enlarge, part="topics"),
     Fault("message too large", lower_the_limit, part="topics"),
     Fault("writing forbidden and allowed", forbid_writing, part="topics"),
