@@ -127,7 +127,7 @@ def test_rules_that_publish_nothing_are_told(kafka: Cluster, tmp_path: Path) -> 
     """Where no delivery of the drill would become a record, it says so and begins nothing."""
     path = configured(tmp_path, kafka.bootstrap_servers, routes=[{"name": "none", "drop": True}])
     with pytest.raises(Failure, match="publish none of ProvisioningStarted"):
-        sandbox.run(plan(path), lambda _: None, lambda _: None)
+        sandbox.run(plan(path, prefix="unruled."), lambda _: None, lambda _: None)
 
 
 def test_a_prefix_that_others_have_is_refused(kafka: Cluster, tmp_path: Path) -> None:
