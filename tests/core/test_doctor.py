@@ -11,7 +11,9 @@ from datetime import UTC
 
 import pytest
 
-from relay.core.doctor import BOM, MAX_MESSAGE, diagnose
+from relay.core.doctor import diagnose
+from relay.core.doctor.message import MAX_MESSAGE
+from relay.core.doctor.variant import BOM
 from relay.core.model import Key, Signs, Source
 from relay.core.signature import authenticate, sign
 
@@ -64,6 +66,10 @@ def test_a_forgery_is_nothing_that_it_knows() -> None:
         (KEY + b"\n", "a newline"),
         (KEY + b"\r\n", "CR and LF"),
         (BOM + KEY, "a byte order mark"),
+        (KEY + b" ", "a space"),
+        (BOM + KEY + b"\n", "a byte order mark and a newline"),
+        (GUID.encode("utf-16-le"), "in UTF-16"),
+        (base64.b64encode(KEY), "in base64"),
     ],
 )
 def test_the_sender_made_something_else_of_the_key(secret: bytes, said: str) -> None:
@@ -145,6 +151,7 @@ def _written(**how: object) -> bytes:
         (BODY.decode().encode("utf-16-le"), "UTF-16-LE"),
         (BODY.decode().encode("utf-16-be"), "UTF-16-BE"),
         (BODY.decode().encode("utf-16"), "UTF-16 with its mark"),
+        (_written(indent=2, ensure_ascii=False).replace(b"\n", b"\r\n") + b"\r\n", "CR and LF"),
     ],
 )
 def test_the_body_was_changed_on_its_way(signed: bytes, said: str) -> None:
@@ -152,6 +159,42 @@ def test_the_body_was_changed_on_its_way(signed: bytes, said: str) -> None:
     (what,) = mistakes(by(KEY, signed))
     assert what.startswith("the body was changed on its way")
     assert said in what
+
+
+TEXT = json.loads(r'"Prüfung \"a\" & <b> \ud83d\ude00 it\u0027s /x"')
+
+
+@pytest.mark.parametrize(
+    ("signed", "said"),
+    [
+        (rb'''"Pr\u00FCfung \u0022a\u0022 \u0026 \u003Cb\u003E \uD83D\uDE00 it\u0027s /x"''', "System.Text.Json"),
+        (rb'''"Pr\u00FCfung \"a\" & <b> \uD83D\uDE00 it's /x"''', "not ASCII escaped in upper case"),
+        (rb'''"Pr\u00fcfung \"a\" & <b> \ud83d\ude00 it's /x"''', "not ASCII escaped"),
+        (r'''"Prüfung \"a\" \u0026 \u003cb\u003e 😀 it's /x"'''.encode(), "as Go does"),
+        (r'''"Prüfung \"a\" \u0026 \u003cb\u003e 😀 it\u0027s /x"'''.encode(), "as Gson does"),
+        (rb'''"Pr\u00fcfung \"a\" & <b> \ud83d\ude00 it's \/x"''', "as PHP does"),
+        (r'''"Prüfung \"a\" & <b> 😀 it's \/x"'''.encode(), "its slashes escaped"),
+    ],
+)
+def test_each_encoder_has_its_own_escapes(signed: bytes, said: str) -> None:
+    """A gateway that unescapes, in front of a sender whose encoder escapes, by the encoder's name."""
+    came = json.dumps({"t": TEXT}, ensure_ascii=False, separators=(",", ":")).encode()
+    (what,) = mistakes(by(KEY, b'{"t":' + signed + b"}"), came)
+    assert said in what
+
+
+def test_what_came_as_utf_16() -> None:
+    """Signed as UTF-8, and recoded by what is in front."""
+    for name in ("utf-16", "utf-16-le", "utf-16-be"):
+        (what,) = mistakes(by(KEY), BODY.decode().encode(name))
+        assert "came as UTF-16" in what
+
+
+def test_a_content_in_another_form() -> None:
+    """Two mistakes: the content alone is signed, and as another encoder writes it."""
+    whats = mistakes(by(KEY, rb'{"n":"\u00E9"}'))
+    assert whats[0] == "the sender signs the content"
+    assert "upper case" in whats[1]
 
 
 def test_white_space_that_came_on_the_way() -> None:
