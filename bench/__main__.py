@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 from confluent_kafka import KafkaException
 
-from bench import drain, latency, load, machine, memory, overload, rules, throughput, volley
+from bench import drain, isolation, latency, load, machine, memory, overload, rules, throughput, volley
 from bench.stage import Pace, Stage, say
 from tests.kafka.cluster import Cluster
 from tests.kafka.jars import NotInstalledError
@@ -32,6 +32,7 @@ PARTS: Mapping[str, Callable[[Stage, list[Goal]], Iterator[str]]] = {
     "latency": latency.measure,
     "rules": rules.measure,
     "drain": drain.measure,
+    "isolation": isolation.measure,
     "memory": memory.measure,
     "overload": overload.measure,
 }

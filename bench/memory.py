@@ -6,6 +6,7 @@ import http.client
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -47,16 +48,17 @@ def measure(stage: Stage, goals: list[Goal]) -> Iterator[str]:
         empty, full = stage.prepare(stack, "relay"), stage.prepare(stack, "relay")
         say(f"writing {COUNT:,} deliveries")
         backlog.write(CONFIG, full.variables, COUNT)
+        size = Path(full.variables["BENCH_FOLDER"], "spool.db").stat().st_size
         starts = _starts(stage, {"empty": empty, "full": full})
         most, rate, taken = _work(stage, full)
     yield from table.lines(starts, FIGURES, [("full", "empty")])
     more = median(start.memory for start in starts["full"]) - median(start.memory for start in starts["empty"])
     yield ""
     yield (
-        f"`full`: {COUNT:,} deliveries pending and as many ids remembered, Kafka frozen: {more / COUNT:.1f} bytes of "
-        f"memory more for each (room for the ids is partly taken from the start). It then took {taken:,.0f} new ones "
-        f"a second, Kafka still frozen, drained {rate:,.0f} a second once Kafka went on, and took new ones meanwhile; "
-        f"at most it had {most / 1e6:.0f} MB."
+        f"`full`: {COUNT:,} deliveries pending in a spool of {size / 1e9:.2f} GB, as many ids remembered, Kafka "
+        f"frozen: {more / COUNT:.1f} bytes of memory more for each (room for the ids is partly taken from the start). "
+        f"It then took {taken:,.0f} new ones a second, Kafka still frozen, drained {rate:,.0f} a second once Kafka "
+        f"went on, and took new ones meanwhile; at most it had {most / 1e6:.0f} MB."
     )
     goals.append(Goal("MB of memory at most, a million pending and remembered", most / 1e6, 220))
     goals.append(Goal("seconds until ready, likewise", median(start.seconds for start in starts["full"]), 1))

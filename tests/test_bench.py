@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench import backlog, deliveries, ledger, rules, table, volley
+from bench import backlog, deliveries, isolation, ledger, rules, table, volley
 from bench.table import Figure, Goal
 from relay.config import load
 from relay.core.pipeline import process
@@ -172,6 +172,20 @@ def test_with_many_rules_the_last_one_matches(tmp_path: Path) -> None:
         processed = process(delivery, source, config.routes, config.envelope)
         assert processed.routes == ("all",)
         assert [record.topic for record in processed.records] == ["bench.relay"]
+
+
+def test_every_third_delivery_is_of_the_troubled_topic(tmp_path: Path) -> None:
+    """The place of an answer says which topic it was for."""
+    file = tmp_path / "isolation.yaml"
+    isolation.write(file, "bench.troubled")
+    config = load(file, VARIABLES)
+    (source,) = config.sources
+    for number, body in enumerate(deliveries.bodies(9)):
+        delivery = authenticate(
+            source, [deliveries.sign(body)], body, algorithms=["HMACSHA256"], received_at=0.0, traceparent=None
+        )
+        (record,) = process(delivery, source, config.routes, config.envelope).records
+        assert (record.topic == "bench.troubled") == (number % isolation.EACH == isolation.NTH)
 
 
 def test_a_backlog_is_pending_signed_and_read_by_the_relay(tmp_path: Path) -> None:

@@ -1,0 +1,121 @@
+"""Isolation: what a topic that Kafka does not take costs the deliveries of the others."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+import yaml
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
+from bench import deliveries, table, volley
+from bench.stage import CONFIG, say
+from bench.table import Figure, Goal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from bench.course import Course
+    from bench.stage import Stage
+
+RATE = 600
+TROUBLED = "ProvisioningFailed"
+EACH, NTH = 3, 2  # of the deliveries as `deliveries.bodies` gives them, every third is of that type
+WORKERS = 2000
+WARM_UP = 2  # seconds
+WAITED = 1_000_000_000  # nanoseconds
+PATIENCE = 60.0
+LOOK = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """Seconds within which half and 99 % of the deliveries of other topics were answered, and those that had to wait.
+
+    `stored` is the share of the troubled topic's deliveries that took a second or more, as Kafka did not have them.
+    """
+
+    p50: float
+    p99: float
+    stored: float
+
+
+FIGURES: tuple[Figure[Others], ...] = (
+    Figure("others' p50, ms", lambda one: one.p50 * 1e3, ".2f"),
+    Figure("others' p99, ms", lambda one: one.p99 * 1e3, ".2f"),
+    Figure("its own that waited", lambda one: one.stored, ".0%"),
+)
+
+
+def measure(stage: Stage, goals: list[Goal]) -> Iterator[str]:
+    """Send to two topics, one of which Kafka takes in every other round only; give the lines of the part."""
+    with ExitStack() as stack:
+        config, topic = stage.folder / "isolation.yaml", "bench.troubled"
+        write(config, topic)
+        stage.cluster.create_topic(topic)
+        course = stage.start(stack, "relay", config=config)
+        _volley(stage, course, WARM_UP)
+        rounds: dict[str, list[Others]] = {"well": [], "troubled": []}
+        for number in range(stage.pace.rounds):
+            for name, least in (("well", "1"), ("troubled", "2"))[:: 1 if number % 2 else -1]:
+                _require(stage, topic, least)
+                one = _volley(stage, course, stage.pace.seconds)
+                _require(stage, topic, "1")
+                _settle(course)
+                say(f"round {number + 1}: {name} p50 {one.p50 * 1e3:.2f} ms, p99 {one.p99 * 1e3:.2f} ms")
+                rounds[name].append(one)
+    if not all(one.stored for one in rounds["troubled"]):
+        raise RuntimeError("Kafka took every record of the troubled topic")
+    yield from table.lines(rounds, FIGURES, [("troubled", "well")])
+    yield ""
+    yield (
+        f"{RATE} deliveries a second in open loop, a third of them to a topic of its own, which in the rounds "
+        f"`troubled` asked for more replicas than there are. Its backlog was published after each."
+    )
+    ratio = median(table.within(rounds["troubled"], rounds["well"], FIGURES[1].read))
+    goals.append(Goal("p99 of the others while a topic is in trouble, of that without", ratio, 1.2))
+
+
+def write(path: Path, topic: str) -> None:
+    """Write the benchmark's configuration with a rule for one type, to a topic of its own."""
+    config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
+    config["routes"].insert(0, {"name": "troubled", "match": {"type": TROUBLED}, "topics": [topic]})
+    path.write_text(json.dumps(config), encoding="utf-8")
+
+
+def _require(stage: Stage, topic: str, replicas: str) -> None:
+    """Set min.insync.replicas: the broker has one replica of each topic, and refuses where more are asked for."""
+    entry = ConfigEntry("min.insync.replicas", replicas, incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    admin = AdminClient({"bootstrap.servers": stage.cluster.bootstrap_servers})
+    for done in admin.incremental_alter_configs([resource]).values():
+        done.result(PATIENCE)
+
+
+def _volley(stage: Stage, course: Course, seconds: int) -> Others:
+    """Attack once. Raises `RuntimeError` when an answer was not 202."""
+    targets = stage.folder / "targets"
+    deliveries.write_targets(targets, RATE * seconds, course.contender.ports.port)
+    fired = volley.attack(targets, rate=RATE, seconds=seconds, workers=WORKERS)
+    if len(fired.accepted) != len(fired.answers):
+        raise RuntimeError(f"only {len(fired.accepted)} of {len(fired.answers)} were accepted")
+    own = [answer for answer in fired.accepted if answer.seq % EACH == NTH]
+    others = [answer for answer in fired.accepted if answer.seq % EACH != NTH]
+    stored = sum(answer.latency >= WAITED for answer in own) / len(own)
+    return Others(volley.latency(others, 0.5), volley.latency(others, 0.99), stored)
+
+
+def _settle(course: Course) -> None:
+    """Wait until what was held back is published. Raises `RuntimeError` when it is not, or had another outcome."""
+    deadline = time.monotonic() + PATIENCE
+    while (now := course.ledger()) and now.pending:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{now.pending} are still pending after {PATIENCE:g} s")
+        time.sleep(LOOK)
+    if now is None or now.accepted != now.published or now.other:
+        raise RuntimeError(f"not all that was accepted was published: {now}")
