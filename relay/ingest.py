@@ -117,7 +117,7 @@ class Ingest:
             ring.put_off()
             raise Rejected(Refusal.THROTTLED)
         try:
-            return self._authenticate(await ring.renewed(ring.source, rejected), headers, body)
+            return self._authenticate(await ring.renewed(ring.source, rejected, len(body)), headers, body)
         except Rejected as still:
             self._test_other_reading(ring.source, headers, body, still)
             raise

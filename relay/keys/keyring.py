@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 PATIENCE = 3.0  # seconds that a request waits for a fetch
 LONGEST_FETCH = 30.0  # seconds that a person waits for one
-WAITING = 100  # requests that wait together
+WAITING, HELD = 100, 16 << 20  # requests that wait together, and bytes of their bodies
 FRESH = 5.0  # seconds after a fetch in which no newer key is supposed
 LONGEST_SLEEP = 60.0  # the clock may be set, and keys end by it
 
@@ -63,7 +63,7 @@ class Keyring:
         self._asked = False
         self._wake = asyncio.Event()
         self._turn = asyncio.Event()
-        self._begun = self._ended = self._waiting = 0
+        self._begun = self._ended = self._waiting = self._held = 0
         self.fault: str | None = None
         self.fetched_at: float | None = None
         self.source = source
@@ -84,8 +84,8 @@ class Keyring:
         """Tell every key by its fingerprint."""
         return self.ring.rows(self.source.name, self._configured, time.time())
 
-    async def renewed(self, tried: Source, rejected: Rejected) -> Source:
-        """Give the source with keys that are new since `tried`, whose keys a signature did not fit.
+    async def renewed(self, tried: Source, rejected: Rejected, size: int) -> Source:
+        """Give the source with keys that are new since `tried`, whose keys a signature did not fit; `size` in bytes.
 
         Waits for a fetch, with a bounded number of others and for a bounded time. Raises `rejected` when there is no
         other key, and `Unavailable` when that cannot be told now.
@@ -98,9 +98,10 @@ class Keyring:
         self._ask()
         if self._pace.soonest - time.monotonic() > PATIENCE:
             raise self._unavailable(self.fault or "the key was fetched lately, and is fetched again soon")
-        if self._waiting >= WAITING:
+        if self._waiting >= WAITING or (self._waiting and self._held + size > HELD):
             raise self._unavailable("the key is being fetched, and as many wait for it as may")
         self._waiting += 1
+        self._held += size
         try:
             async with asyncio.timeout(PATIENCE):
                 while self._ended <= seen and not self._has_new(tried):
@@ -110,6 +111,7 @@ class Keyring:
                 raise self._unavailable(self.fault or "fetching the key takes long") from None
         finally:
             self._waiting -= 1
+            self._held -= size
         if not self._has_new(tried):
             self._judge(rejected)
         return self.source
@@ -213,10 +215,9 @@ class Keyring:
     def _sweep(self) -> None:
         """Let go the keys whose end has come."""
         before = {key.id for key in self._ring.fetched}
-        self._ring = self._ring.swept(self._configured, time.time())
+        self._serve()
         for key_id in before - {key.id for key in self._ring.fetched}:
             log.info("key.retired", source=self.source.name, fingerprint=key_id, why="its overlap is over")
-            self._serve()
 
     def _serve(self) -> None:
         """Put the keys that are good now into service."""

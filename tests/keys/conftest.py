@@ -51,7 +51,7 @@ class Service:
         try:
             return self._authenticate(self.ring.source, signature)
         except Rejected as rejected:
-            return self._authenticate(await self.ring.renewed(self.ring.source, rejected), signature)
+            return self._authenticate(await self.ring.renewed(self.ring.source, rejected, len(BODY)), signature)
 
     def _authenticate(self, source: Source, signature: str) -> str:
         delivery = authenticate(source, [signature], BODY, algorithms=(), received_at=time.time(), traceparent=None)

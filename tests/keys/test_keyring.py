@@ -17,7 +17,7 @@ from relay.health import State as Health
 from relay.keys import Fetching, Retiring, file, keyring
 from relay.sandbox import faults
 from relay.sandbox.simulated import Part
-from tests.keys.conftest import NAME, serving, until
+from tests.keys.conftest import BODY, NAME, serving, until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, MutableMapping
@@ -107,6 +107,19 @@ async def test_more_than_may_wait_are_put_off_and_not_refused(tmp_path: Path, si
         new = simulated.rotate()
         told = Counter(await asyncio.gather(*(fate(service.receive(new)) for _ in range(keyring.WAITING + 30))))
         assert told == {"202": keyring.WAITING, "503": 30}
+
+
+@pytest.mark.parametrize(("bound", "waiting"), [(3 * len(BODY), 3), (1, 1)])
+async def test_what_waits_is_bounded_in_bytes(
+    tmp_path: Path, simulated: SimulatedPoint, monkeypatch: pytest.MonkeyPatch, bound: int, waiting: int
+) -> None:
+    """A few large bodies count as many small ones; and one may always wait."""
+    monkeypatch.setattr(keyring, "HELD", bound)
+    async with serving(tmp_path, simulated, SELDOM) as service:
+        await fetched(service)
+        new = simulated.rotate()
+        told = Counter(await asyncio.gather(*(fate(service.receive(new)) for _ in range(waiting + 2))))
+        assert told == {"202": waiting, "503": 2}
 
 
 @pytest.mark.parametrize("fault", [faults.status(500), faults.status(403), faults.key(""), faults.not_json])
