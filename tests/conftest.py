@@ -30,6 +30,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.kafka)
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Fetch Kafka once where several processes are about to want it."""
+    if session.config.getoption("numprocesses", None):
+        with contextlib.suppress(jars.NotInstalledError):
+            jars.class_path()
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Fetch Kafka before the first test, since on a new machine that takes longer than a test may."""
     if any(item.get_closest_marker("kafka") for item in session.items) and not session.config.option.collectonly:

@@ -134,7 +134,9 @@ def _run(plan: Plan, *, as_json: bool) -> Report:
         recovery = "NOT recovered" if blow.recovery is None else f"recovered in {blow.recovery:.1f} s"
         click.echo(f"{blow.at:7.1f} s  {blow.fault:<45} {blow.lasted:5.1f} s  {recovery}", err=as_json)
 
-    # What is left to do is the same: the relay is ended, the topics and the folder are deleted.
+    # What is left to do is the same: the relay is ended, the topics and the folder are deleted. A shell that starts it
+    # in the background has SIGINT ignored, and so it would be raised in vain.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         return sandbox.run(plan, announce, tell)

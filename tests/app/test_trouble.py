@@ -161,16 +161,17 @@ def test_topics_in_trouble_leave_producers_to_the_others(tmp_path: Path) -> None
             for name in names:
                 for number in range(3):
                     assert relay.post(event(name, event_id=f"{name}-{number}")).fields["status"] == "stored"
-            for sent in [1, 2, 3]:
+            sent = 0
+            while sent < 3 or not {line["topic"] for line in relay.told("lane.failed")} >= set(names):
+                sent += 1
                 relay.post(event(event_id=f"well-{sent}"))
                 until(partial(relay.told, "delivery.published", id=f"well-{sent}"), 30)
-            until(lambda: {line["topic"] for line in relay.told("lane.failed")} >= set(names), 60)
             cluster.restart(3)
             until(lambda: relay.metric("relay_deliveries_pending") == 0, 60)
             assert relay.stop() == 0
         for name in names:
             assert ids(cluster, name) == [f"{name}-{number}" for number in range(3)]
-        assert ids(cluster, "trouble.well") == ["well-1", "well-2", "well-3"]
+        assert ids(cluster, "trouble.well") == [f"well-{number}" for number in range(1, sent + 1)]
 
 
 def test_a_full_spool_refuses_and_drains(kafka: Cluster, tmp_path: Path) -> None:

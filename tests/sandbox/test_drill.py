@@ -206,8 +206,8 @@ def test_what_went_wrong_in_several_ways_alike_is_said_once(tmp_path: Path, monk
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_sigterm_breaks_it_off_and_leaves_nothing(kafka: Cluster, tmp_path: Path) -> None:
-    """Its relay ends with it, and its folder and its topics are deleted."""
-    command = [RELAY, "drill", "--time", "5m", "--prefix", "ended.", "-c",
+    """Its relay ends with it, and its folder and its topics are deleted; also of a shell that has SIGINT ignored."""
+    command = ["/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh", RELAY, "drill", "--time", "5m", "--prefix", "ended.", "-c",
                str(configured(tmp_path, kafka.bootstrap_servers))]  # fmt: skip
     mine = tmp_path / "temporary"
     mine.mkdir()
