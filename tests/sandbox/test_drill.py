@@ -207,8 +207,9 @@ def test_what_went_wrong_in_several_ways_alike_is_said_once(tmp_path: Path, monk
 @pytest.mark.timeout(180)
 def test_sigterm_breaks_it_off_and_leaves_nothing(kafka: Cluster, tmp_path: Path) -> None:
     """Its relay ends with it, and its folder and its topics are deleted; also of a shell that has SIGINT ignored."""
-    command = ["/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh", RELAY, "drill", "--time", "5m", "--prefix", "ended.", "-c",
-               str(configured(tmp_path, kafka.bootstrap_servers))]  # fmt: skip
+    config = str(configured(tmp_path, kafka.bootstrap_servers))
+    command = [RELAY, "drill", "--time", "5m", "--prefix", "ended.", "-c", config]
+    ignoring = ["/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh"]
     mine = tmp_path / "temporary"
     mine.mkdir()
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
@@ -216,7 +217,9 @@ def test_sigterm_breaks_it_off_and_leaves_nothing(kafka: Cluster, tmp_path: Path
     def made() -> list[str]:
         return [topic for topic in admin.list_topics(timeout=10).topics if topic.startswith("ended.")]
 
-    with subprocess.Popen(command, env=os.environ | {"TMPDIR": str(mine)}, stderr=subprocess.PIPE, text=True) as drill:
+    with subprocess.Popen(
+        [*ignoring, *command], env=os.environ | {"TMPDIR": str(mine)}, stderr=subprocess.PIPE, text=True
+    ) as drill:
         until(lambda: len(made()) > 0, 60)
         children = Path(f"/proc/{drill.pid}/task/{drill.pid}/children").read_text().split()
         drill.terminate()
