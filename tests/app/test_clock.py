@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -122,7 +123,7 @@ def test_what_is_stale_for_a_wrong_clock_is_brought_back(kafka: Cluster, tmp_pat
         assert done.returncode == 0, done.stderr
         relay.settle()
         assert relay.stop() == 0
-    assert sorted(ids(kafka, "clock.stale")) == named(0, 4)
+    assert Counter(ids(kafka, "clock.stale")) == Counter(named(0, 4))
 
 
 def test_a_clock_that_stands_still_stops_nothing(kafka: Cluster, tmp_path: Path) -> None:
