@@ -175,7 +175,7 @@ def _tell_rejected(
     if found is not None:
         click.echo(f"  it would fit key {found.key_id} of the source {found.source}, but")
         for mistake in found.mistakes:
-            click.echo(f"  - {mistake.what}: {mistake.mend}")
+            click.echo(f"  - {mistake.what}\n    mend: {mistake.mend}")
     elif explain:
         click.echo("  nothing that goes wrong in practice explains it: another key, another body, or a forgery")
     else:
