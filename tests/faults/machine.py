@@ -71,6 +71,8 @@ def fill_disk(scene: Scene) -> None:
             _crowd(scene, stack)
             owed = _pending(scene)
             assert len(owed) >= WAITING / 2, "nothing waited for Kafka: nothing is proved"
+        _wait_until_refused(scene)
+        owed |= _pending(scene)
         scene.recover()
         until(lambda: not _pending(scene) & owed, PATIENCE)
 
@@ -79,15 +81,21 @@ def crowd_disk(scene: Scene) -> None:
     """Somebody else fills the disk to its last byte for a while."""
     with ExitStack() as stack:
         _crowd(scene, stack)
+        _wait_until_refused(scene)
         scene.run_for(scene.chance.uniform(0, 3))
 
 
 def _crowd(scene: Scene, stack: ExitStack) -> None:
-    """Fill the disk until the relay refuses; the stack empties it again."""
+    """Fill the disk; the stack empties it again."""
     scene.excused.swept = True
     hog = crowd(scene.spool.parent)
     stack.callback(hog.unlink)
-    until(lambda: scene.load.refused_since(hog.stat().st_ctime), PATIENCE)
+
+
+def _wait_until_refused(scene: Scene) -> None:
+    """Let the load go on until the relay stores nothing more."""
+    began = time.time()
+    until(lambda: scene.load.refused_since(began), PATIENCE)
 
 
 def _pending(scene: Scene) -> AbstractSet[str]:
@@ -98,8 +106,7 @@ def fill_spool(scene: Scene) -> None:
     """Kafka is away until the spool has no room; what was accepted is published later, and the rest is taken then."""
     scene.excused.swept = True
     with through(scene, lambda proxy: proxy.freeze()):
-        began = time.time()
-        until(lambda: scene.load.refused_since(began), PATIENCE)
+        _wait_until_refused(scene)
 
 
 def fail_fsync(scene: Scene) -> None:
