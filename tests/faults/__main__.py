@@ -74,7 +74,7 @@ def main(  # noqa: PLR0917 - click's options
     def lags() -> bool:
         return KILLED in only and table.kills < KILLS * (time.monotonic() - began) / HOUR
 
-    episodes = _episodes(only, seed, strikes, began + seconds, lags)
+    episodes = _until(began + seconds, drawn(only, seed, strikes, lags))
     if episode is not None:
         episodes = ((name, episode, strikes) for name in only)
     try:
@@ -94,10 +94,13 @@ def _interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _episodes(
-    names: list[str], seed: int, strikes: int, end: float, lags: Callable[[], bool]
-) -> Iterator[tuple[str, int, int]]:
-    """Give faults with the episode's seed and how often to strike, until the end of the time.
+def _until(end: float, episodes: Iterator[tuple[str, int, int]]) -> Iterator[tuple[str, int, int]]:
+    while time.monotonic() < end:
+        yield next(episodes)
+
+
+def drawn(names: list[str], seed: int, strikes: int, lags: Callable[[], bool]) -> Iterator[tuple[str, int, int]]:
+    """Give faults with the episode's seed and how often to strike, without an end.
 
     `lags`: whether kills of the relay are behind their pace; at most every other episode makes up for that.
     """
@@ -105,13 +108,11 @@ def _episodes(
     while True:
         for name in chance.sample(names, len(names)):  # each once before any comes again
             if lags():
-                yield _drawn(KILLED, between, strikes)
-            if time.monotonic() >= end:
-                return
-            yield _drawn(name, chance, strikes)
+                yield _draw(KILLED, between, strikes)
+            yield _draw(name, chance, strikes)
 
 
-def _drawn(name: str, chance: random.Random, strikes: int) -> tuple[str, int, int]:
+def _draw(name: str, chance: random.Random, strikes: int) -> tuple[str, int, int]:
     """Give a fault with the episode's seed and how often to strike."""
     return name, chance.getrandbits(32), chance.randint(1, strikes) * _fault(name, 0).often
 
