@@ -68,10 +68,10 @@ def fill_disk(scene: Scene) -> None:
     with ExitStack() as stack:
         with through(scene, lambda proxy: proxy.freeze()):
             scene.run_until_more(WAITING)
-            _crowd(scene, stack)
+            full_since = _crowd(scene, stack)
             owed = _pending(scene)
             assert len(owed) >= WAITING / 2, "nothing waited for Kafka: nothing is proved"
-        _wait_until_refused(scene)
+        _wait_until_refused(scene, full_since)
         owed |= _pending(scene)
         scene.recover()
         until(lambda: not _pending(scene) & owed, PATIENCE)
@@ -80,22 +80,21 @@ def fill_disk(scene: Scene) -> None:
 def crowd_disk(scene: Scene) -> None:
     """Somebody else fills the disk to its last byte for a while."""
     with ExitStack() as stack:
-        _crowd(scene, stack)
-        _wait_until_refused(scene)
+        _wait_until_refused(scene, _crowd(scene, stack))
         scene.run_for(scene.chance.uniform(0, 3))
 
 
-def _crowd(scene: Scene, stack: ExitStack) -> None:
-    """Fill the disk; the stack empties it again."""
+def _crowd(scene: Scene, stack: ExitStack) -> float:
+    """Fill the disk, and give since when it is full; the stack empties it again."""
     scene.excused.swept = True
     hog = crowd(scene.spool.parent)
     stack.callback(hog.unlink)
+    return hog.stat().st_ctime
 
 
-def _wait_until_refused(scene: Scene) -> None:
-    """Let the load go on until the relay stores nothing more."""
-    began = time.time()
-    until(lambda: scene.load.refused_since(began), PATIENCE)
+def _wait_until_refused(scene: Scene, since: float) -> None:
+    """Let the load go on until the relay has refused a delivery, since a moment, that it had no room for."""
+    until(lambda: scene.load.refused_since(since), PATIENCE)
 
 
 def _pending(scene: Scene) -> AbstractSet[str]:
@@ -106,7 +105,7 @@ def fill_spool(scene: Scene) -> None:
     """Kafka is away until the spool has no room; what was accepted is published later, and the rest is taken then."""
     scene.excused.swept = True
     with through(scene, lambda proxy: proxy.freeze()):
-        _wait_until_refused(scene)
+        _wait_until_refused(scene, time.time())
 
 
 def fail_fsync(scene: Scene) -> None:
