@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
+import apsw
+
+from relay.core.errors import Unavailable
 from relay.spool.keeper import Keeper
 from relay.spool.lock import Lock
 from relay.spool.reader import Reader
@@ -75,8 +79,11 @@ class Access:
         await self._close_others()
         try:
             await self._writing.do(self.writer.renew)
-        finally:
-            await self._open_others()
+        except Unavailable:
+            with suppress(Unavailable, apsw.Error):  # what is damaged may not be opened either; the first word counts
+                await self._open_others()
+            raise
+        await self._open_others()
 
     async def _open_others(self) -> None:
         self._reader = await self._reading.do(lambda: Reader(self._path))

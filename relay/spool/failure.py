@@ -11,6 +11,10 @@ class Damaged(Unavailable):
     """The file is damaged or gone: it must be made anew of what can be read."""
 
 
+class Hopeless(Unavailable):
+    """Nothing tells what the file held, so it is neither written nor made anew: a person must decide."""
+
+
 def failure(what: str, error: Exception) -> Unavailable:
     """Give the fate for an error, worded as `what` went wrong and why."""
     # ValueError: a page that is whole for SQLite, and holds what is none of ours.

@@ -140,6 +140,12 @@ def connect_writer(path: Path) -> apsw.Connection:
     return connection
 
 
+def make(connection: apsw.Connection) -> None:
+    """Make the schema in an empty database, each table where it stands in every new spool."""
+    connection.pragma("page_size", PAGE_SIZE)
+    _bring_up(connection, STEPS[None])
+
+
 def connect_reader(path: Path) -> apsw.Connection:
     """Open the file for reading beside the writer."""
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)

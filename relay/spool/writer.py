@@ -12,7 +12,7 @@ import structlog
 from relay.core.errors import Cause, Unavailable
 from relay.spool import totals
 from relay.spool.ballast import Ballast
-from relay.spool.failure import failure
+from relay.spool.failure import Hopeless, failure
 from relay.spool.file import connect_reader
 from relay.spool.salvage import salvage
 from relay.spool.store import Store
@@ -43,6 +43,7 @@ class Writer:
         self._ballast = Ballast(path, ballast)
         self._limit: int | None = None
         self.losses = Losses(0, 0)
+        self._hopeless: str | None = None  # why nothing may be written, while that is so
         self.store = self._open()
         self._held = True  # its connection is open, and reads what it has written even where that was deleted
         if not self.squeezed and not self._ballast.load():
@@ -76,6 +77,8 @@ class Writer:
         Raises `Unavailable` while the disk refuses, and `Damaged` when the file was deleted or replaced: then only the
         connection that is open reads what was acknowledged, and `renew` must read it first.
         """
+        if self._hopeless:
+            raise Unavailable(self._hopeless)
         if self._held:
             self.store.place.check()
         self._reopen()
@@ -84,7 +87,7 @@ class Writer:
         number, flight, recent = self.store.last_number, self.store.last_flight, self.store.memory.recent
         self.store.close()
         self._held = False
-        store = self._open()
+        store = self._open(last_number=number)
         store.take_back(number, flight)
         store.close()
         store = self._open(recent)  # which knows nothing of what has just been taken back
@@ -94,9 +97,15 @@ class Writer:
     def renew(self) -> None:
         """Put a file made of what can be read in the place of a damaged or deleted one. Raises `Unavailable`.
 
-        Every other connection must be closed. What was deleted is still read by the connection that is open.
+        Every other connection must be closed. What was deleted is still read by the connection that is open. While
+        nothing tells what it held nothing is written either.
         """
-        self._salvage(self.store.connection if self._held else self._reader(), self.store.last_number)
+        try:
+            self._salvage(self.store.connection if self._held else self._reader(), self.store.last_number)
+        except Hopeless as error:
+            self._hopeless, self.store.sound = str(error), False
+            raise
+        self._hopeless = None
         self._held = False
         self._reopen()
 
@@ -114,23 +123,24 @@ class Writer:
         """Close the file."""
         self.store.close()
 
-    def _open(self, recent: RecentIds | None = None) -> Store:
+    def _open(self, recent: RecentIds | None = None, last_number: int = 0) -> Store:
         try:
-            store = self._open_store(recent)
+            store = self._open_store(recent, last_number)
         except Unavailable:
             if not self._ballast.disk_is_full or not self._ballast.drop():
                 raise
-            store = self._open_store(recent)  # SQLite makes files beside the spool, for which there was no room
+            store = self._open_store(
+                recent, last_number
+            )  # SQLite makes files beside the spool, for which there was no room
             self._limit = self._path.stat().st_size
         store.bound(self._limit)
         return store
 
-    def _open_store(self, recent: RecentIds | None) -> Store:
+    def _open_store(self, recent: RecentIds | None, last_number: int) -> Store:
         try:
-            try:
+            with suppress(apsw.CorruptError, apsw.NotADBError):
                 return Store(self._path, max_size=self._max_size, remembered=self._remembered, recent=recent)
-            except apsw.CorruptError:
-                self._salvage(self._reader(), 0)
+            self._salvage(self._reader(), last_number)
             return Store(self._path, max_size=self._max_size, remembered=self._remembered, recent=recent)
         except (apsw.Error, OSError) as error:
             raise failure(f"the spool {self._path} cannot be opened", error) from error
