@@ -26,8 +26,8 @@ T = TypeVar("T")
 class Access:
     """Opens and closes the file's connections together, under its lock. Used from one event loop."""
 
-    def __init__(self, path: Path, writer: Callable[[], Writer]) -> None:
-        """Name the file; `writer` opens it to be written."""
+    def __init__(self, path: Path, writer: Callable[[Lock], Writer]) -> None:
+        """Name the file; `writer` opens it to be written under its lock."""
         self._path = path
         self._open_writer = writer
         self._writing = Thread("spool-writer")
@@ -38,7 +38,7 @@ class Access:
         """Take the lock, and open the file. Raises `Unavailable`, and then holds nothing."""
         self._lock = Lock(self._path)
         try:
-            self.writer = await self._writing.do(self._open_writer)
+            self.writer = await self._writing.do(lambda: self._open_writer(self._lock))
             await self._open_others()
         except BaseException:
             self._lock.close()
@@ -74,8 +74,11 @@ class Access:
     async def renew(self) -> None:
         """Put a file made of what can be read in the place of a damaged one. Raises `Unavailable`.
 
-        Nothing else may have the file open meanwhile: SQLite deletes a log by its name.
+        Nothing else may have the file open meanwhile: SQLite deletes a log by its name. The lock comes first: while
+        another relay has it, what stands there is that one's.
         """
+        if await self._writing.do(self.writer.relock):
+            return
         await self._close_others()
         try:
             await self._writing.do(self.writer.renew)

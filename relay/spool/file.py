@@ -162,6 +162,11 @@ def connect_keeper(path: Path) -> apsw.Connection:
     return connection
 
 
+def keep_log(connection: apsw.Connection) -> None:
+    """Let it delete no log when it is closed, which SQLite does by the name: another's may bear it by now."""
+    connection.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, ctypes.addressof(ctypes.c_int(1)))
+
+
 def allot(connection: apsw.Connection, size: int) -> None:
     """Have the disk allot at least `size` bytes to the file, of which the rest stays unused. Raises `apsw.Error`."""
     hint = ctypes.c_int64(size)

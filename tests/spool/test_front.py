@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from relay.core.errors import Unavailable
 from relay.spool.failure import Damaged
 from relay.spool.file import PAGE_SIZE, connect_reader
+from relay.spool.lock import Lock
 from relay.spool.salvage import salvage
 from relay.spool.writer import Writer
 from tests.spool.pages import ruin
@@ -123,7 +124,7 @@ def test_a_file_of_which_nothing_is_known_is_refused(path: Path, happened: objec
         overwrite(path, 3600, 400)
     before = path.read_bytes()
     with pytest.raises(Unavailable, match=r"spool\.db .*restore a copy .* or move spool\.db\* out of"):
-        Writer(path, max_size=64 * MIB, remembered=1000, ballast=0)
+        Writer(path, Lock(path), max_size=64 * MIB, remembered=1000, ballast=0)
     assert path.read_bytes() == before
     assert not [file for file in path.parent.iterdir() if "damaged" in file.name]
 
