@@ -102,6 +102,9 @@ def _make_anew(path: Path, source: apsw.Connection, last_number: int, *others: a
         last = max(last_number, *(found or 0 for found in lasts.values()))
         missing = {table: _copy(source, target, table, max(last, _last(source, table) or 0)) for table in TABLES}
         lost = _tidy(target, missing["deliveries"], missing["bodies"], last, _lost_earlier(source))
+        with suppress(apsw.Error):  # what cannot be read is not there to compare the metrics with
+            if since := totals.since_start(source):
+                totals.carry_start(target, since)
         doubtful = _doubtful(target, missing["records"], flights_lost=bool(missing["flights"]))
         kept = count(target, "SELECT count(*) FROM deliveries")
     for connection in (*others, source):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from relay.spool.values import Appended, Entry, Journal, Journalled, Usage
 
 WARM = 5_000  # what was appended within the last so many deliveries is in memory still
+VERSION = "PRAGMA data_version"  # another one when another connection has written
 BOUND_MS = 250  # how long a commit may be held up by those who read the log while it is folded
 
 
@@ -57,7 +58,7 @@ class Store:
         self.sound = True  # until a commit fails for another cause than room: then the file must be opened anew
         self.connection.set_wal_hook(self._count_log)
         self.place = Place(path, lock)
-        self._version = self._data_version()
+        self._version = count(self.connection, VERSION)
 
     @property
     def pending(self) -> int:
@@ -72,7 +73,7 @@ class Store:
     @property
     def alone(self) -> bool:
         """Tell whether no other connection has written the file since it was opened. Raises `apsw.Error`."""
-        return self._data_version() == self._version
+        return count(self.connection, VERSION) == self._version
 
     def bound(self, limit: int | None) -> None:
         """Take deliveries only up to so many bytes, where that is less than the file's own bound; None: up to that."""
@@ -238,9 +239,6 @@ class Store:
             if not isinstance(error, apsw.Error):
                 raise
             raise failure("the spool could not be written", error) from error
-
-    def _data_version(self) -> int:
-        return count(self.connection, "PRAGMA data_version")
 
     def _count_log(self, _connection: apsw.Connection, _database: str, frames: int) -> int:
         self.log_frames = frames
