@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from relay.spool.lock import Lock
     from relay.spool.recent import RecentIds
     from relay.spool.values import Appended, Entry, Journal, Journalled, Usage
 
 WARM = 5_000  # what was appended within the last so many deliveries is in memory still
+VERSION = "PRAGMA data_version"  # another one when another connection has written
 BOUND_MS = 250  # how long a commit may be held up by those who read the log while it is folded
 
 
@@ -38,8 +40,10 @@ class Store:
     given twice. A call that raises has changed nothing, neither on disk nor in memory.
     """
 
-    def __init__(self, path: Path, *, max_size: int, remembered: int, recent: RecentIds | None = None) -> None:
-        """Open the file; `recent` are the ids remembered, when they are known already.
+    def __init__(
+        self, path: Path, *, max_size: int, remembered: int, recent: RecentIds | None = None, lock: Lock | None = None
+    ) -> None:
+        """Open the file, under its lock; `recent` are the ids remembered, when they are known already.
 
         Raises `Unavailable` when it cannot be used.
         """
@@ -53,7 +57,8 @@ class Store:
         self.log_frames = 0
         self.sound = True  # until a commit fails for another cause than room: then the file must be opened anew
         self.connection.set_wal_hook(self._count_log)
-        self.place = Place(path)
+        self.place = Place(path, lock)
+        self._version = count(self.connection, VERSION)
 
     @property
     def pending(self) -> int:
@@ -64,6 +69,11 @@ class Store:
     def usage(self) -> Usage:
         """How full the file was after the last commit."""
         return self._room.usage
+
+    @property
+    def alone(self) -> bool:
+        """Tell whether no other connection has written the file since it was opened. Raises `apsw.Error`."""
+        return count(self.connection, VERSION) == self._version
 
     def bound(self, limit: int | None) -> None:
         """Take deliveries only up to so many bytes, where that is less than the file's own bound; None: up to that."""
