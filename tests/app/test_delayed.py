@@ -39,7 +39,7 @@ def since_when(relay: Running, topic: str, waiting: str) -> int:
     """Wait until the whole row of a topic is that of one that Kafka takes nothing for; give since when."""
     wanted = re.compile(
         rf"\[!\] lane {re.escape(topic)}: no answer yet; the last error was {REASONS[topic]}, of partition 0; "
-        rf"since (\S+Z); {waiting}, the oldest for \d+ s, 1 flight"
+        rf"since (\S+Z); {waiting}, the oldest for \d+ s, 1 flight, the oldest sent \d+ s ago"
     )
     until(lambda: wanted.fullmatch(row(relay, topic)))
     found = wanted.fullmatch(row(relay, topic))
