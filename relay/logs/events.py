@@ -56,6 +56,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "lane.recovering": "A lane hands its flights over again before it publishes.",
         "lane.recovered": "All flights of a lane are settled; it publishes again.",
         "lane.failed": "A lane cannot publish, says why, and tries again after a pause.",
+        "lane.delayed": "A batch has had no answer for seconds, and why; its lane waits on, and senders do not.",
         "lane.healed": "A lane that could not publish does so again, after so many seconds.",
         "lane.broken": "A fault of the relay itself stopped a lane; it tries again, and the others go on.",
         "flight.doubtful": "A flight is sent again although Kafka may hold it: possible duplicates, counted.",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import apsw
 
 from relay.core.errors import Unavailable
+from relay.core.model import Status
 from relay.spool import totals
 from relay.spool.draft import Draft
 from relay.spool.failure import failure
@@ -53,7 +54,7 @@ class Store:
         self.memory = Memory(self.connection, remembered, self.last_number, recent)
         self.last_flight = count(self.connection, "SELECT coalesce(max(id), 0) FROM flights")
         self._sweep = Sweep(self.connection)
-        self._open: tuple[Draft, Ledger, int, int, int] | None = None
+        self._open: tuple[Draft, Ledger, int, tuple[int, int], int] | None = None
         self.log_frames = 0
         self.sound = True  # until a commit fails for another cause than room: then the file must be opened anew
         self.connection.set_wal_hook(self._count_log)
@@ -138,7 +139,8 @@ class Store:
             discarded = [number for answer in journalled for number in answer.discarded]
             totals.count(self.connection, draft, finished, withdrawn=len(draft.freed) + len(discarded))
             buried = self._room.buried(finished) - self._room.sizes(draft.freed) - ledger.discarded
-            self._open = draft, ledger, len(finished), buried, self._room.measure()
+            died = sum(done.status is Status.DEAD for done in finished) - len(draft.freed) - len(discarded)
+            self._open = draft, ledger, len(finished), (buried, died), self._room.measure()
         return appended, journalled
 
     def finish(self) -> None:
@@ -148,7 +150,7 @@ class Store:
         """
         if self._open is None:
             raise AssertionError("nothing was prepared")
-        draft, ledger, finished, buried, used = self._open
+        draft, ledger, finished, (buried, died), used = self._open
         with self._all_or_nothing():
             self.memory.forget(self.last_number)
             if draft.ids:
@@ -161,7 +163,11 @@ class Store:
         self.last_number += len(draft.ids)
         self.last_flight = ledger.last_flight
         self._room.take(
-            used, pending=draft.pending - finished, owed=draft.owed - ledger.released, dead=draft.dead + buried
+            used,
+            pending=draft.pending - finished,
+            owed=draft.owed - ledger.released,
+            dead=draft.dead + buried,
+            dead_letters=draft.buried + died,
         )
 
     def sweep(self, older_than: float) -> int:
