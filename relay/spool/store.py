@@ -13,7 +13,6 @@ from relay.spool import totals
 from relay.spool.draft import Draft
 from relay.spool.failure import failure
 from relay.spool.file import BUSY_MS, SCHEMA_VERSION, connect_writer, count
-from relay.spool.identity import digest_of
 from relay.spool.ledger import Ledger
 from relay.spool.memory import Memory
 from relay.spool.place import Place
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from relay.spool.recent import RecentIds
     from relay.spool.values import Appended, Entry, Journal, Journalled, Usage
 
-WARM = 5_000  # what was appended within the last so many deliveries is in memory still
 VERSION = "PRAGMA data_version"  # another one when another connection has written
 BOUND_MS = 250  # how long a commit may be held up by those who read the log while it is folded
 
@@ -98,17 +96,7 @@ class Store:
 
     def is_warm(self, entries: Sequence[Entry], journals: Sequence[Journal]) -> bool:
         """Tell whether `prepare` finds in memory all that it needs, and so never waits for the disk."""
-        bound, recent = self.last_number - WARM, self.memory.recent
-        return (
-            self.sound
-            and recent is not None
-            and not any(
-                entry.copy or recent.may_have(digest_of(entry.delivery.source, entry.dedupe_id)) for entry in entries
-            )
-            and all(settled.number > bound for journal in journals for settled in journal.settlements)
-            and all(told.number > bound for journal in journals for told in journal.answers)
-            and not any(journal.verdicts or journal.discards for journal in journals)
-        )
+        return self.sound and self.memory.is_warm(self.last_number, entries, journals)
 
     def begin(self) -> bool:
         """Begin a transaction without waiting; False when another process is writing."""
