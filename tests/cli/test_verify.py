@@ -57,6 +57,9 @@ def verified(running: Running, data: bytes, *arguments: str, code: int = 0) -> d
 @pytest.mark.parametrize("data", [
     raw(),
     raw(end="\n"),
+    raw().replace(b"HTTP/1.1", b"HTTP/2", 1),  # as browsers and curl write it down
+    raw().replace(b"HTTP/1.1", b"HTTP/2.0", 1),
+    raw().replace(b"HTTP/1.1", b"HTTP/3", 1),
     raw() + b"\n",  # an editor ends a file so; Content-Length knows better
     raw(b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY), PATH, "\r\n", CHUNKED, Signature=SIGNATURE),
     raw(BODY, PATH, "\r\n", CHUNKED, Signature=SIGNATURE),  # joined when it was kept
