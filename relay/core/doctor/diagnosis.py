@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from copy import copy
 from itertools import takewhile, tee
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,7 +13,7 @@ from relay.core.doctor.spelling import digests
 from relay.core.doctor.variant import Mistake
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from relay.core.doctor.variant import Variant
     from relay.core.model import Signs, Source
@@ -41,7 +40,7 @@ def diagnose(
     all along the way: once it says no, the search ends with the best there is so far.
     """
     claimed = list(digests(signatures))
-    signed = {signs: tee(messages(signs, body), 1)[0] for signs in {source.signs for source in sources}}
+    signed = {signs: messages(signs, body) for signs in {source.signs for source in sources}}
     held = [
         _Held(source, key.id, _lent(source, place), secret)
         for place, source in enumerate(sources)
@@ -90,7 +89,7 @@ def _lent(source: Source, place: int) -> tuple[Mistake, ...]:
 def _fitting(
     count: int,
     held: Sequence[_Held],
-    signed: Mapping[Signs, Iterator[Variant]],
+    signed: dict[Signs, Iterator[Variant]],
     claimed: Sequence[Variant],
     go_on: Callable[[], bool],
 ) -> Iterator[Diagnosis]:
@@ -103,7 +102,7 @@ def _fitting(
             rest = count - changes - len(one.lent) - len(one.secret.mistakes)
             if rest not in {0, 1}:
                 continue
-            for message in _changed(changes, signed[one.source.signs]):
+            for message in _changed(changes, signed, one.source.signs):
                 if not go_on():
                     return
                 for made, digest in _computed(one.secret, message, otherwise=rest == 1):
@@ -113,9 +112,10 @@ def _fitting(
                             yield Diagnosis(one.source.name, one.key_id, mistakes)
 
 
-def _changed(changes: int, variants: Iterator[Variant]) -> Iterator[Variant]:
-    """Give those that have so many mistakes, of variants in the order of their mistakes, and make no more of them."""
-    up_to = takewhile(lambda variant: len(variant.mistakes) <= changes, copy(variants))
+def _changed(changes: int, signed: dict[Signs, Iterator[Variant]], signs: Signs) -> Iterator[Variant]:
+    """Give the messages that have so many mistakes. They come in that order; those made are kept, no more are made."""
+    signed[signs], again = tee(signed[signs])
+    up_to = takewhile(lambda variant: len(variant.mistakes) <= changes, again)
     return (variant for variant in up_to if len(variant.mistakes) == changes)
 
 
