@@ -180,7 +180,7 @@ def _tell_rejected(
     if found is not None:
         click.echo(f"  it would fit key {found.key_id} of the source {found.source}, but")
         for mistake in found.mistakes:
-            click.echo(f"  - {mistake.what}: {mistake.mend}")
+            click.echo(f"  - {mistake.what}\n    mend: {mistake.mend}")
     elif verdict:
         click.echo(f"  {verdict}")
     else:

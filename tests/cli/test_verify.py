@@ -116,7 +116,9 @@ def test_why_it_is_not_authentic(running: Running, tmp_path: Path) -> None:
     done = relay("verify", str(file), "--explain", "-c", str(running.config))
     assert done.returncode == 1
     assert "not authentic: bad_signature" in done.stdout
-    assert "- the sender's key is the relay's in upper case: set the key as the sender has it" in done.stdout
+    assert (
+        "  - the sender's key is the relay's in upper case\n    mend: set the key as the sender has it\n" in done.stdout
+    )
     file.write_bytes(raw(Signature=sign(b"a stranger's", BODY)))
     assert (
         "nothing that goes wrong in practice explains it"
@@ -133,6 +135,17 @@ def test_what_is_too_large_for_the_doctor_is_no_forgery(running: Running) -> Non
     assert said in text
     assert "forgery" not in text
     assert said in verified(running, data, "--explain", code=1)["verdict"]
+
+
+def test_another_encoder_is_told_by_its_name(running: Running, tmp_path: Path) -> None:
+    """What the sender signed and what came are one JSON value; both who could have changed it are named."""
+    body = json.dumps(json.loads(event("R&D")), separators=(",", ":")).encode()
+    file = tmp_path / "request.txt"
+    file.write_bytes(raw(body, Signature=sign(KEY.encode(), body.replace(b"&", rb"\u0026"))))
+    done = relay("verify", str(file), "--explain", "-c", str(running.config))
+    assert done.returncode == 1
+    assert "  - what came is not what was signed: it was JSON without white space, escaped as" in done.stdout
+    assert "    mend: have the sender sign the bytes that it sends, and let them pass unchanged through" in done.stdout
 
 
 def test_the_source_is_found_by_the_path_or_named(running: Running) -> None:

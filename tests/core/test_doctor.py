@@ -152,14 +152,14 @@ def _written(**how: object) -> bytes:
         (BOM + BODY, "a byte order mark"),
         (BODY.decode().encode("utf-16-le"), "UTF-16-LE"),
         (BODY.decode().encode("utf-16-be"), "UTF-16-BE"),
-        (BODY.decode().encode("utf-16"), "UTF-16 with its mark"),
+        (BODY.decode().encode("utf-16"), "UTF-16 with a byte order mark"),
         (_written(indent=2, ensure_ascii=False).replace(b"\n", b"\r\n") + b"\r\n", "CR and LF"),
     ],
 )
-def test_the_body_was_changed_on_its_way(signed: bytes, said: str) -> None:
-    """What a gateway that reads and writes JSON does to it."""
+def test_what_came_is_not_what_was_signed(signed: bytes, said: str) -> None:
+    """What a gateway does that reads and writes JSON, or a sender that writes it once to sign and once to send."""
     (what,) = mistakes(by(KEY, signed))
-    assert what.startswith("the body was changed on its way")
+    assert what.startswith("what came is not what was signed")
     assert said in what
 
 

@@ -106,7 +106,7 @@ def _ended(name: str, text: str) -> Iterator[tuple[str, bytes]]:
         written = text.replace("\n", end)
         yield f"it was JSON {name}{lines}", written.encode("utf-8", "surrogatepass")
         yield (
-            f"it was JSON {name}{lines}, and one more of them at its end",
+            f"it was JSON {name}{lines}, and one more end of a line behind it",
             (written + end).encode("utf-8", "surrogatepass"),
         )
 
