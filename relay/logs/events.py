@@ -41,7 +41,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "registration.missing": "Syskit Point has the endpoint not registered, or not as configured.",
         "registration.mended": "The endpoint was registered as configured.",
         "registration.failed": "The registration could not be looked at or mended, and why; it is tried again.",
-        "registration.unmended": "Mending did not help; nothing is changed until what Syskit Point lists does.",
+        "registration.unmended": "Mending did not help: what is missing is registered again, other types are let be.",
         "algorithm.mismatched": "A signature verified although the Algorithm header was missing or named another.",
         "token.kept": "A token of Entra ID could not be renewed in time; the one before serves until it ends.",
         "spool.opened": "The spool is open: its size, what is pending, the ids remembered.",
