@@ -26,6 +26,7 @@ PAGE_ROWS = 500
 PAGE_BYTES = 1 << 20
 MIRROR_ROWS = 50
 FIELDS = "number, source, body, signature, key_id, received_at, traceparent"  # as the fields of Delivery stand
+# Which rows is decided before bodies are looked at: joined first, SQLite sorts all that is pending for each page.
 # All rows in one value: between two of them SQLite's caller gives up Python's lock, and gets it back from a busy loop
 # after milliseconds only. JSON has no bytes, hence the digits.
 STORED = """
@@ -36,13 +37,16 @@ STORED = """
 """
 PAGE = f"""(
     SELECT number FROM (SELECT number, sum(size) OVER (ORDER BY number) - size AS before FROM (
-        SELECT number, length(body) AS size FROM deliveries JOIN bodies USING (number)
-        WHERE {PENDING} AND number > ? AND number <= ? ORDER BY number LIMIT ?
+        SELECT number, length(body) AS size FROM (
+            SELECT number FROM deliveries WHERE {PENDING} AND number > ? AND number <= ?
+            AND (SELECT 1 FROM bodies WHERE bodies.number = deliveries.number) ORDER BY number LIMIT ?
+        ) JOIN bodies USING (number)
     )) WHERE before < ?
 )"""  # noqa: S608 - constant
 TO_MIRROR = (
-    f"SELECT {FIELDS}, reason, detail FROM deliveries JOIN bodies USING (number) "  # noqa: S608 - constant
-    f"WHERE {UNMIRRORED} AND number > ? AND source IN (SELECT value FROM json_each(?)) ORDER BY number LIMIT ?"
+    f"SELECT {FIELDS}, reason, detail FROM deliveries JOIN bodies USING (number) WHERE number IN ("  # noqa: S608 - constant
+    f"SELECT number FROM deliveries WHERE {UNMIRRORED} AND number > ? AND source IN (SELECT value FROM json_each(?)) "
+    "ORDER BY number LIMIT ?) ORDER BY number"
 )
 FLIGHT = "id, topic, partition, cluster, producer_id, producer_epoch, base_sequence, sent_at, items"
 

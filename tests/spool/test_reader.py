@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tracemalloc
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from relay.core.errors import Reason, Unavailable
 from relay.core.model import Placed, Status
 from relay.spool import Fact, Journal, Stored
 from relay.spool.file import DEAD, PENDING
-from relay.spool.reader import PAGE_BYTES, PAGE_ROWS, Reader
+from relay.spool.reader import PAGE, PAGE_BYTES, PAGE_ROWS, STORED, TO_MIRROR, Reader
 from tests.spool.samples import FLIGHT, MIB, NOW, append, entry, look, opened, published, refused, settle
 
 if TYPE_CHECKING:
@@ -154,3 +155,13 @@ def test_what_is_kept_is_found_by_its_index(path: Path, state: str) -> None:
         append(store, entry("1"))
     plan = [str(row) for row in look(path, f"EXPLAIN QUERY PLAN SELECT number FROM deliveries WHERE {state}")]  # noqa: S608 - constant
     assert "USING COVERING INDEX kept" in plan[0]
+
+
+def test_a_page_is_found_without_looking_at_what_is_behind_it(path: Path) -> None:
+    """However much is pending, nothing is sorted to find the next of it; nor of the dead letters to be mirrored."""
+    with opened(path) as store:
+        append(store, entry("1"))
+    for query in (STORED + PAGE, TO_MIRROR.removesuffix("ORDER BY number")):  # what was found is sorted
+        plan = [str(row) for row in look(path, f"EXPLAIN QUERY PLAN {re.sub(r'[?]', '1', query)}")]
+        assert any("USING" in step and "INDEX kept" in step for step in plan), plan
+        assert not any("TEMP B-TREE FOR ORDER BY" in step for step in plan), plan
