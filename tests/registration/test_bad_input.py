@@ -83,6 +83,7 @@ async def test_the_registrar_goes_on_and_mends(
     assert simulated.endpoints == {URL: ("*",)}
     assert simulated.led == 0
     assert row.said in str(failed(log)[0]["error"])
+    assert "unexpected" not in str(failed(log)[0]["error"])
     told = [line["again_in"] for line in failed(log)]
     assert told == [round(wait, 1) for wait in impatient[: len(told)]]
     assert all(wait >= 1.0 for wait in impatient)
