@@ -112,10 +112,7 @@ class Ingest:
         return delivery
 
     async def _authenticate_anew(self, ring: Keyring, headers: Headers, body: bytes, rejected: Rejected) -> Delivery:
-        """Authenticate under keys that are new since; one whose network fails too often waits for none.
-
-        A fetch it asks for all the same, no sooner than anybody may: it may be the first that a new key has signed.
-        """
+        """Authenticate under keys that are new since; one whose network fails too often has them fetched, and waits not."""
         if not headers.may_misfit():
             if rejected.refusal is Refusal.BAD_SIGNATURE:
                 ring.ask()
