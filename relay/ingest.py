@@ -112,7 +112,7 @@ class Ingest:
         return delivery
 
     async def _authenticate_anew(self, ring: Keyring, headers: Headers, body: bytes, rejected: Rejected) -> Delivery:
-        """Authenticate under keys that are new since; one whose network fails too often has them fetched, and waits not."""
+        """Authenticate under keys that are new since; one whose network fails too often waits for none, and asks."""
         if not headers.may_misfit():
             if rejected.refusal is Refusal.BAD_SIGNATURE:
                 ring.ask()
