@@ -97,6 +97,7 @@ class Running:
         self._log = folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
         self.port = self.admin_port = 0
+        self.kills = 0  # how often it was ended as a lost machine does
 
     @property
     def config(self) -> Path:
@@ -146,6 +147,7 @@ class Running:
         """End it as a lost machine does."""
         self.signal(signal.SIGKILL)
         self.wait()
+        self.kills += 1
 
     def wire(self) -> Wire:
         """Connect to the ingest listener."""

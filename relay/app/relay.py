@@ -69,7 +69,9 @@ class Relay:
         self._rejections = Rejections(self._keys.sources, self.metrics, keep_bodies=config.rejected.keep_bodies)
         self.listener = Listener(config.listen, config.sources, ingest, self.metrics, self._rejections)
         self._registrars = _registrars(config, self.metrics)
-        report = Report(config, self.spool, self.forwarder, topics, self.listener, self._keys, self._registrars)
+        report = Report(
+            config, self.spool, self.forwarder, topics, self.listener, self._keys, self._registrars, self.metrics
+        )
         self.metrics.observe_gauges(report.gauges)
         # What would be made is not asked for: it is made when something is published there.
         find = None if config.kafka.topics.create else self._cluster.topic

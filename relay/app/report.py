@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from relay.forwarder import Forwarder, Topics
     from relay.keys import Keys
     from relay.lane import Lane
+    from relay.metrics import Metrics
     from relay.registration import Registrar
     from relay.server import Listener
     from relay.spool import Spool
@@ -40,6 +41,7 @@ class Report:
         listener: Listener,
         keys: Keys,
         registrars: Sequence[Registrar],
+        metrics: Metrics,
     ) -> None:
         """Look at these."""
         self._config = config
@@ -49,6 +51,7 @@ class Report:
         self._listener = listener
         self._keys = keys
         self._registrars = registrars
+        self._metrics = metrics
 
     def checks(self) -> Sequence[Check]:
         """Give a row for each thing that can be wrong, in the order in which an operator would look."""
@@ -59,6 +62,7 @@ class Report:
             self._dead_letters(),
             *self._literal_topics(),
             *(self._lane(lane) for lane in self._forwarder.lanes.values()),
+            self._duplicates(),
             *self._orphans(),
             *(registrar.check for registrar in self._registrars),
         )
@@ -115,10 +119,18 @@ class Report:
 
     def _dead_letters(self) -> Check:
         usage = self._spool.usage
-        fill = f"{usage.dead / MIB:.1f} of {usage.dead_quota / MIB:.0f} MiB"
+        fill = f"{usage.dead_letters}, {usage.dead / MIB:.1f} of {usage.dead_quota / MIB:.0f} MiB"
         if usage.dead >= usage.dead_quota * NEARLY:
             return Check("dead letters", State.WARN, f"{fill}; when that is full, undeliverable ones are refused (503)")
         return Check("dead letters", State.OK, fill)
+
+    def _duplicates(self) -> Check:
+        """Tell what was counted since the start: the metrics have it by topic, and the log each flight."""
+        doubted, recovered = self._metrics.doubted, f"lane recoveries since the start: {self._metrics.recoveries}"
+        if doubted:
+            said = f"records that may be in Kafka twice: {doubted}, named in the log (flight.doubtful)"
+            return Check("duplicates", State.WARN, f"{said}; {recovered}")
+        return Check("duplicates", State.OK, f"no record may be in Kafka twice; {recovered}")
 
     def _literal_topics(self) -> Iterator[Check]:
         missing = self._topics.missing
@@ -139,12 +151,15 @@ class Report:
 
     def _lane(self, lane: Lane) -> Check:
         """Say how a lane stands: what is wrong and since when, and how much of what age waits."""
-        gauges, flights = self._lane_gauges(lane, time.time()), len(lane.flights)
+        now, flights = time.time(), len(lane.flights)
+        gauges = self._lane_gauges(lane, now)
         count, size = gauges.pending_records, f"{gauges.pending_bytes / MIB:.1f} MiB"
         waits = (
             f"{f'1 record ({size}) waits' if count == 1 else f'{count} records ({size}) wait'}, "
             f"the oldest for {gauges.oldest_seconds:.0f} s, {flights} flight{'s' * (flights != 1)}"
         )
+        if flights:
+            waits += f", the oldest sent {_age(min(batch.flight.sent_at for batch in lane.flights), now):.0f} s ago"
         if lane.trouble:
             since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(lane.since))
             return Check(f"lane {lane.topic}", State.WARN, f"{lane.trouble}; since {since}; {waits}")

@@ -77,7 +77,8 @@ def _bounds(before: Tally, after: Tally) -> dict[str, tuple[int, int]]:
         name: _between(getattr(first, name) - getattr(start, name), getattr(last, name) - getattr(start, name))
         for name in ("accepted", "published", "dead", "dropped")
     }
-    return bounds | {"pending": (first.accepted - last.settled, last.accepted - first.settled)}
+    least, most = first.accepted - last.settled - last.lost, last.accepted - first.settled - first.lost
+    return bounds | {"pending": (least, most)}
 
 
 def _between(one: int, other: int) -> tuple[int, int]:

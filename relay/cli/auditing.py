@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
-import sys
 import tempfile
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TextIO
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from relay.cli.exits import NO, UNEXPECTED, fail, leave
 from relay.cli.options import config_option, json_option, load_config
-from relay.cli.text import safe
+from relay.cli.text import safe, terminal
 from relay.core.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -75,7 +73,7 @@ def audit(with_kafka: bool, scratch: Path | None, path: Path, as_json: bool) -> 
 def _add_up(census: Census, readback: Readback | None) -> Books:
     from relay.audit import add_up
 
-    with click.progressbar(length=census.tally().now.kept, label="spool", file=_terminal()) as bar:
+    with click.progressbar(length=census.tally().now.kept, label="spool", file=terminal()) as bar:
 
         def on_page(page: Sequence[Row]) -> None:
             if readback:
@@ -86,18 +84,13 @@ def _add_up(census: Census, readback: Readback | None) -> Books:
 
 
 def _read(readback: Readback, census: Census) -> None:
-    with click.progressbar(length=0, label="kafka", file=_terminal()) as bar:
+    with click.progressbar(length=0, label="kafka", file=terminal()) as bar:
 
         def on_bounds(offsets: int) -> None:
             bar.length = offsets
 
         asyncio.run(readback.read(on_bounds, bar.update))
     readback.remember(census)
-
-
-def _terminal() -> TextIO:
-    """Give where progress is shown: on a terminal, else nowhere."""
-    return sys.stderr if sys.stderr.isatty() else io.StringIO()
 
 
 def _compare(config: Config, census: Census) -> Compared:

@@ -86,10 +86,12 @@ def drill(  # noqa: PLR0913, PLR0917 - click's options
 
     It is a relay by the configuration and on its Kafka, with a spool, ports and topics of its own. Signed
     deliveries are sent to it, while it is killed, its way to Kafka cut, frozen and slowed, and its spool filled.
-    Then all is read back.
+    Where there are several brokers, as in the sandbox, each of them is cut off and frozen for it as well. No broker
+    is ever stopped: all of it is done between the relay and them. Then all is read back.
 
-    Exit 1 when anything was lost, forged, doubled or reordered; 70 when that could not be found out. Your relay,
-    spool and topics are not touched. Ctrl-C or SIGTERM breaks it off, and leaves nothing behind.
+    Exit 1 when anything was lost, forged, doubled or reordered, or the relay did not recover; 70 when that could not
+    be found out. Your relay, spool and topics are not touched. Ctrl-C or SIGTERM breaks it off, and leaves nothing
+    behind.
     """
     demo = sandbox and click.get_current_context().get_parameter_source("path") is ParameterSource.DEFAULT
     if not demo:

@@ -93,7 +93,7 @@ def _read(config: Config, status: int, text: str, kind: type[T]) -> T:
 
 def _fields(one: Rejection) -> dict[str, object]:
     fields: dict[str, object] = msgspec.to_builtins(one)
-    return {name: value for name, value in fields.items() if name != "body"}
+    return {name: value for name, value in fields.items() if name not in {"headers", "body"}}
 
 
 def _cells(one: Rejection) -> tuple[str, ...]:

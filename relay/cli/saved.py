@@ -9,7 +9,7 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-_HEAD = re.compile(rb"(?:[A-Z]+ (\S+) HTTP/1\.[01]\r?\n)((?:[^\r\n]+\r?\n)*)\r?\n", re.ASCII)
+_HEAD = re.compile(rb"(?:[A-Z]+ (\S+) HTTP/[\d.]+\r?\n)((?:[^\r\n]+\r?\n)*)\r?\n", re.ASCII)
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[^\r\n]*)?\r\n")
 
 

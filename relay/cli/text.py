@@ -1,18 +1,26 @@
-"""Text for people: times, and what strangers wrote, made safe for a terminal."""
+"""Text for people: times, progress, and what strangers wrote, made safe for a terminal."""
 
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
+import sys
 import time
 from datetime import UTC, datetime
+from typing import TextIO
 
 import click
 
 LONGEST = 200  # characters of a value that a line shows
 _RELATIVE = re.compile(r"([0-9]{1,9})(s|m|h|d)")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+def terminal() -> TextIO:
+    """Give where progress is shown: on the terminal that stderr is, else nowhere."""
+    return sys.stderr if sys.stderr.isatty() else io.StringIO()
 
 
 def safe(text: str) -> str:

@@ -61,7 +61,7 @@ def verify(request: str, name: str | None, explain: bool, path: Path, as_json: b
         key_id = key_of(known.good[name], posted.signatures, posted.body)
     except Rejected as rejected:
         found = _examined(known, posted, explain=explain)
-        _tell_rejected(posted.source, rejected, found, explain=explain, as_json=as_json)
+        _tell_rejected(posted, rejected, found, explain=explain, as_json=as_json)
         leave(NO)
     refused = _refused(posted)
     if as_json:
@@ -162,21 +162,26 @@ def _saved(config: Config, file: str, name: str | None) -> Posted:
 
 
 def _tell_rejected(
-    source: Source, rejected: Rejected, found: Diagnosis | None, *, explain: bool, as_json: bool
+    posted: Posted, rejected: Rejected, found: Diagnosis | None, *, explain: bool, as_json: bool
 ) -> None:
-    refusal = rejected.refusal
+    from relay.core.doctor import sentence_of
+
+    source, refusal = posted.source, rejected.refusal
+    verdict = sentence_of(found, len(posted.body)) if explain or found else None
     if as_json:
         fits = None if found is None else {
             "source": found.source, "key": found.key_id, "mistakes": [mistake._asdict() for mistake in found.mistakes],
         }  # fmt: skip
-        click.echo(json.dumps({"authentic": False, "source": source.name, "reason": refusal, "fits": fits}))
+        click.echo(json.dumps({
+            "authentic": False, "source": source.name, "reason": refusal, "fits": fits, "verdict": verdict,
+        }))  # fmt: skip
         return
     click.echo(f"not authentic: {refusal}, by the keys of the source {source.name}")
     if found is not None:
         click.echo(f"  it would fit key {found.key_id} of the source {found.source}, but")
         for mistake in found.mistakes:
-            click.echo(f"  - {mistake.what}: {mistake.mend}")
-    elif explain:
-        click.echo("  nothing that goes wrong in practice explains it: another key, another body, or a forgery")
+            click.echo(f"  - {mistake.what}\n    mend: {mistake.mend}")
+    elif verdict:
+        click.echo(f"  {verdict}")
     else:
         click.echo("  --explain tries what goes wrong in practice")

@@ -16,6 +16,7 @@ from relay.app import at_rest
 from relay.changes import AT_ONCE, DISCARD, REPLAY, Change, Replaying, mark_of, plans
 from relay.cli.exits import UNEXPECTED, fail
 from relay.cli.line import Line
+from relay.cli.text import terminal
 from relay.cli.today import pipeline_of
 from relay.core.errors import Unavailable
 from relay.spool import InUse, in_use
@@ -81,6 +82,6 @@ def _pieces(asked: Asked, label: str) -> Iterator[Asked]:
     """Cut what is asked for into pieces that may be asked for at once."""
     numbers = asked.deliveries
     starts: Iterable[int] = range(0, len(numbers), AT_ONCE)
-    with click.progressbar(starts, label=label, file=sys.stderr, hidden=len(numbers) <= AT_ONCE) as bar:
+    with click.progressbar(starts, label=label, file=terminal(), hidden=len(numbers) <= AT_ONCE) as bar:
         for start in bar:
             yield replace(asked, deliveries=numbers[start : start + AT_ONCE])

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, LeaderNotAvailableError
 from aiokafka.partitioner import murmur2
 from aiokafka.producer.transaction_manager import PidAndEpoch
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
@@ -17,17 +17,19 @@ from aiokafka.structs import TopicPartition
 
 from relay.kafka.attempt import unreachable
 from relay.kafka.refusals import refused
+from relay.kafka.retries import noted
 from relay.kafka.values import Acknowledged, Identity, KafkaUnavailable, Kind, Outcome, Refused
 from relay.kafka.whereabouts import whereabouts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from relay.core.model import Record
     from relay.kafka.security import Connection
     from relay.kafka.values import Hurried, Topic
 
-LOOK = 0.2  # seconds after which a batch without an answer asks whether it is hurried
+LOOK = 0.2  # seconds after which a batch without an answer says so, and asks whether it is hurried
+NO_LEADER = -1  # as metadata has it
 KILL_STEP = 0.5  # seconds for each step of a kill
 SEQUENCE_MAX = 2**30
 # Bytes of a batch: aiokafka must never be the one to say full. The lanes bound what they make, and a flight of the
@@ -55,7 +57,7 @@ class Producer:
     """Sends batches of one topic to Kafka (acks=all), each numbered so that it can be handed over again.
 
     What aiokafka keeps private and this needs (`_txn_manager` with its producer id and sequence
-    numbers, `_sender` with its task, `_closed`) is reached here and nowhere else.
+    numbers, `_sender` with its task, `_closed`) is reached here, why it tries again in `retries`, and nowhere else.
     """
 
     def __init__(self, topic: Topic, connection: Connection, *, idempotence: bool, delivery_timeout: float) -> None:
@@ -71,6 +73,7 @@ class Producer:
             max_batch_size=ROOM,
             max_request_size=ROOM,
         )
+        self._retried = noted(self._producer)
         self._identity = Identity("", -1, -1)
 
     @property
@@ -121,25 +124,26 @@ class Producer:
             manager._sequence_numbers[TopicPartition(self._topic.name, partition)] = base_sequence
 
     async def send(
-        self, batches: Mapping[int, Sequence[Record]], hurried: Hurried = lambda _: False
+        self, batches: Mapping[int, Sequence[Record]], hurried: Hurried = lambda *_: False
     ) -> dict[int, Outcome]:
         """Send one batch to each partition named; wait for all of them, `delivery_timeout` at most, or until hurried.
 
         The records' timestamps are the time of sending: brokers forget producers by them. A batch that
-        was not answered in time is curable, and may be in Kafka.
+        was not answered in time is curable, and may be in Kafka; the refusal has the last error that was retried.
         """
         futures: dict[int, asyncio.Future[Outcome]] = {
             partition: asyncio.ensure_future(self._send_one(partition, records))
             for partition, records in batches.items()
         }
         try:
-            began, patience, waited = time.monotonic(), self._delivery_timeout, 0.0
+            began, patience, waited, why = time.monotonic(), self._delivery_timeout, 0.0, ""
             waiting = set(futures.values())
-            while waiting and waited < patience and not hurried(waited):
+            while waiting and waited < patience and not hurried(waited, why):
                 _, waiting = await asyncio.wait(waiting, timeout=min(LOOK, patience - waited))
                 waited = time.monotonic() - began
+                why = self._why(partition for partition, future in futures.items() if future in waiting)
             late = f"no answer within {patience:g} s" if waited >= patience else "no answer while other topics waited"
-            return {partition: _outcome(future, late) for partition, future in futures.items()}
+            return {partition: self._outcome(partition, future, late) for partition, future in futures.items()}
         finally:
             for future in futures.values():
                 future.cancel()
@@ -164,6 +168,7 @@ class Producer:
         for record in records:
             batch.append(key=record.key, value=record.value, timestamp=now, headers=list(record.headers))
         batch.close()
+        self._retried.pop(TopicPartition(self._topic.name, partition), None)
         try:
             future = await self._producer.send_batch(batch, self._topic.name, partition=partition)
             offset = (await future).offset
@@ -171,8 +176,18 @@ class Producer:
             return refused(error)
         return Acknowledged(offset if offset >= 0 else None)
 
+    def _outcome(self, partition: int, future: asyncio.Future[Outcome], late: str) -> Outcome:
+        if future.done():
+            return future.result()
+        parts = (late, self._why([partition]), "the records may be in Kafka")
+        return Refused(Kind.CURABLE, "; ".join(part for part in parts if part))
 
-def _outcome(future: asyncio.Future[Outcome], late: str) -> Outcome:
-    if future.done():
-        return future.result()
-    return Refused(Kind.CURABLE, f"{late}; the records may be in Kafka")
+    def _why(self, partitions: Iterable[int]) -> str:
+        """Say why the first of these partitions that has a reason does not answer; nothing when none is known."""
+        for partition in partitions:
+            at = TopicPartition(self._topic.name, partition)
+            led = self._producer.client.cluster.leader_for_partition(at) not in {None, NO_LEADER}
+            error = self._retried.get(at) if led else LeaderNotAvailableError()
+            if error:
+                return f"the last error was {refused(error).error}, of partition {partition}"
+        return ""

@@ -42,8 +42,11 @@ class Refused:
 
 Outcome = Acknowledged | Refused
 
-Hurried: TypeAlias = "Callable[[float], bool]"
-"""Asked while a batch is not answered, with the seconds since it was sent: whether others need its producer's place."""
+Hurried: TypeAlias = "Callable[[float, str], bool]"
+"""Asked while a batch is not answered: whether others need its producer's place.
+
+It is told the seconds since the batch was sent, and why there is no answer yet; nothing when that is not known.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 ROUND_BYTES = 1 << 20
+LATE = 5.0  # seconds after which a missing answer is told: brokers that are well need one, a leader's move two or three
 TURN = 1.0  # seconds a lane may keep its producer while another waits for one
 PATIENCE, PATIENCE_MAX = 2.0, 10.0  # seconds for which an answer is waited for while another lane waits for a producer
 GIVE_WAY = 0.2  # seconds until an idle lane sees that another waits for its producer
@@ -55,7 +56,8 @@ class Lane:
         """Prepare the lane; `flights` are those that an earlier process left."""
         self.topic = topic
         self.cursor = cursor
-        self.trouble: str | None = None
+        self._failed: str | None = None  # why it tries again after a pause
+        self._late: str | None = None  # why a batch has no answer, which may still come
         self.since = time.time()
         self._neighbours = neighbours
         self._logbook = Logbook(topic, neighbours, flights)
@@ -63,6 +65,11 @@ class Lane:
         self._recovering = bool(flights)
         self._failures = 0
         self._failed_at = 0.0  # as `since`, by the clock that nobody sets
+
+    @property
+    def trouble(self) -> str | None:
+        """What keeps the lane from publishing, or holds it up for longer than `LATE`; None while it is well."""
+        return self._late or self._failed
 
     @property
     def state(self) -> LaneState:
@@ -169,24 +176,37 @@ class Lane:
         """Say what is wrong, once for each trouble, and since when."""
         if self.trouble is None:
             self.since, self._failed_at = time.time(), time.monotonic()
-        if isinstance(error, TopicMissing) and self.trouble != str(error):
+        if isinstance(error, TopicMissing) and self._failed != str(error):
             log.error("topic.missing", topic=self.topic, error=str(error))
-        elif self.trouble != str(error):
+        elif self._failed != str(error):
             log.error("lane.failed", topic=self.topic, error=str(error), flights=len(self._logbook.aloft))
-        self.trouble = str(error)
+        self._failed, self._late = str(error), None
         self._failures += 1
+
+    def _delay(self, waited: float, why: str) -> None:
+        """Say that an answer is late, why, and since when. Nothing else is done: the flight stays aloft."""
+        told, self._late = self.trouble is not None, f"no answer yet; {why}" if why else "no answer yet"
+        if not told:
+            self.since, self._failed_at = time.time() - waited, time.monotonic() - waited
+            log.warning("lane.delayed", topic=self.topic, error=self._late, flights=len(self._logbook.aloft))
 
     def _heal(self) -> None:
         if self.trouble:
             log.info("lane.healed", topic=self.topic, seconds=round(time.monotonic() - self._failed_at, 3))
-            self.trouble = None
+            self._failed = self._late = None
             self.since = time.time()
         self._failures = 0
 
     def _hurried(self, permit: Permit) -> Hurried:
         """Say when an answer is waited for no longer: others wait, and it is late. Who has failed gets more time."""
         patience = min(PATIENCE_MAX, PATIENCE * 2 ** min(self._failures, 16))
-        return lambda waited: waited > patience and permit.wanted
+
+        def hurried(waited: float, why: str) -> bool:
+            if waited > LATE:
+                self._delay(waited, why)
+            return waited > patience and permit.wanted
+
+        return hurried
 
     def _backoff(self) -> float:
         """Give full jitter: lanes that failed together do not return together."""

@@ -26,7 +26,10 @@ DAY = 86_400.0
 
 
 class LaneState(enum.StrEnum):
-    """How a lane stands: publishing, below the window, handing flights over again, or waiting to try again."""
+    """How a lane stands: publishing, below the window, handing flights over again, or waiting.
+
+    That is to try again, or for an answer that is late.
+    """
 
     READY = "ready"
     BEHIND = "behind"

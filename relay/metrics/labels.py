@@ -62,11 +62,12 @@ class Topics:
 
 
 class TopicCounter:
-    """A counter by topic."""
+    """A counter by topic; `total` is that of all."""
 
     def __init__(self, declared: Declared, registry: CollectorRegistry, topics: Topics) -> None:
         """Make the children of all topics known so far."""
         self._topics = topics
+        self.total = 0
         self._counter = Counter(declared.name, declared.help, declared.labels, registry=registry)
         self._children = {topic: self._counter.labels(topic) for topic in topics.names()}
 
@@ -77,3 +78,4 @@ class TopicCounter:
             label = self._topics.label(topic)
             child = self._children.setdefault(label, self._counter.labels(label))
         child.inc(count)
+        self.total += count

@@ -136,6 +136,16 @@ class Metrics:
         """Count records about to be sent again although Kafka may hold them."""
         self._possible_duplicates.add(topic, count)
 
+    @property
+    def doubted(self) -> int:
+        """How many records of all topics are counted as possible duplicates."""
+        return self._possible_duplicates.total
+
+    @property
+    def recoveries(self) -> int:
+        """How many recoveries of lanes are counted."""
+        return self._lane_recoveries.total
+
     def lane_recovered(self, topic: str) -> None:
         """Count one recovery of a topic's lane."""
         self._lane_recoveries.add(topic, 1)

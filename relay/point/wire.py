@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Self
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 import msgspec
@@ -135,7 +135,7 @@ class Wire:
         )
         async with sent as response:
             if response.status in _REDIRECTS:
-                to = _host(response.headers.get("Location", ""))
+                to = _host(request.url, response.headers.get("Location", ""))
                 why = f"a redirect ({response.status}) to {to!r:.80} is not followed, as it would take the token along"
                 raise PointError(f"{request}: {why}; set the URL to where the API is")
             if request.status_only and response.status in _SUCCESS:
@@ -184,10 +184,10 @@ async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType)
         raise _CutError(str(error)) from error
 
 
-def _host(location: str) -> str:
-    """Give the host that a redirect leads to."""
+def _host(url: str, location: str) -> str:
+    """Give the host that a redirect leads to, which is the same one when only a path is named."""
     try:
-        return urlsplit(location).hostname or "nowhere"
+        return (location and urlsplit(urljoin(url, location)).hostname) or "nowhere"
     except ValueError:
         return "nowhere"
 

@@ -21,11 +21,20 @@ GRACE = 15.0
 
 
 class UnmendedError(PointError):
-    """All was tried and did not help; `found` is what is registered now. To try again would be of no use."""
+    """All was tried and did not help; `found` is what is registered now.
+
+    What is missing then can be registered again, which loses nothing. What is there with other types can not: it would
+    be deleted each time.
+    """
 
     def __init__(self, found: Difference, why: str) -> None:
-        """Say what is registered all the same, and why."""
-        super().__init__(f"{found}; {why}; nothing more is done until what Syskit Point lists changes")
+        """Say what is registered all the same, why, and what is to be expected."""
+        next_time = (
+            "it is registered again at the next look"
+            if found.finding is Finding.MISSING
+            else "nothing more is done until what Syskit Point lists changes"
+        )
+        super().__init__(f"{found}; {why}; {next_time}")
         self.found = found
 
 

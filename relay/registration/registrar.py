@@ -47,10 +47,10 @@ class Registrar:
             return Check(name, State.FAIL, self._fault, vital=False)
         if self._found is None:
             return Check(name, State.WARN, "Syskit Point was not asked yet", vital=False)
-        if self._unmended:
-            return Check(name, State.WARN, str(self._unmended), vital=False)
         state = State.OK if self._found.finding is Finding.RIGHT else State.FAIL
-        return Check(name, state, str(self._found), vital=False)
+        if self._given_up(self._found):
+            state = State.WARN
+        return Check(name, state, str(self._unmended or self._found), vital=False)
 
     async def run(self) -> None:
         """Look, mend, and wait."""
@@ -66,7 +66,7 @@ class Registrar:
             if self._found and self._found.finding is not Finding.RIGHT and not self._given_up(self._found):
                 await self._mend(point, self._found)
         except UnmendedError as error:
-            self._give_up(error)
+            self._unmendable(error)
         except PointError as error:
             return self._fail(str(error), error.retry_after)
         except Exception as error:  # noqa: BLE001 - a fault of ours must not end the relay, which stores all the same
@@ -75,25 +75,34 @@ class Registrar:
         return self._every
 
     async def _mend(self, point: Point, found: Difference) -> None:
-        log.warning("registration.missing", source=self._source, finding=found.finding, detail=str(found))
+        if not self._unhelped(found):
+            log.warning("registration.missing", source=self._source, finding=found.finding, detail=str(found))
         now = await mend(point, found)
         self._see(now)
         log.info("registration.mended", source=self._source, endpoint=shown(now.wanted.url), types=now.wanted.types)
         self._metrics.point.registration_mended(self._source)
 
-    def _give_up(self, error: UnmendedError) -> None:
-        """Let the registration be as it is found now, and say so once."""
+    def _unmendable(self, error: UnmendedError) -> None:
+        """Remember that mending did not help, and say so once for as long as it stays so."""
+        told = self._unhelped(error.found)
         self._unmended = error
         self._see(error.found)
-        log.error("registration.unmended", source=self._source, error=str(error))
+        if not told:
+            log.error("registration.unmended", source=self._source, error=str(error))
+
+    def _unhelped(self, found: Difference) -> bool:
+        """Tell whether mending did not help before, and it is missing still, or what is listed is the very same."""
+        if self._unmended is None or self._unmended.found.finding is not found.finding:
+            return False
+        return found.finding is Finding.MISSING or self._unmended.found.listing == found.listing
 
     def _given_up(self, found: Difference) -> bool:
-        """Tell whether mending did not help against this very listing: to repeat it would lose deliveries each time."""
-        return self._unmended is not None and self._unmended.found.listing == found.listing
+        """Tell whether it is let be: what is there, with other types, would be deleted at each attempt."""
+        return found.finding is Finding.DIFFERENT and self._unhelped(found)
 
     def _see(self, found: Difference) -> None:
         self._found = found
-        if not self._given_up(found):
+        if not self._unhelped(found):
             self._unmended = None
         self._metrics.point.registered(self._source, right=found.finding is Finding.RIGHT)
 

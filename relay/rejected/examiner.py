@@ -30,7 +30,7 @@ WORK, REST = 0.001, 0.004
 
 
 class _OutOfTime(Exception):  # noqa: N818 - what happened
-    """The doctor may not go on."""
+    """The doctor had to end before it found anything."""
 
 
 class Examiner:
@@ -60,7 +60,7 @@ class Examiner:
             return None, False
         finally:
             self._waiting -= 1
-        return sentence_of(found), found is not None
+        return sentence_of(found, len(body)), found is not None
 
     def stop(self) -> None:
         """Let the doctor end at once; what waits has no verdict."""
@@ -68,16 +68,21 @@ class Examiner:
         self._thread.shutdown(wait=False)
 
     def _diagnose(self, source: Source, signatures: Sequence[str], body: bytes) -> Diagnosis | None:
+        """Ask the doctor, and take what it has when its time is over; raises `_OutOfTime` when that is nothing."""
         began = rested = time.thread_time()
+        over = False
 
-        def pause() -> None:
-            nonlocal rested
+        def go_on() -> bool:
+            nonlocal rested, over
             now = time.thread_time()
-            if self._stopped or now - began > BUDGET:
-                raise _OutOfTime
-            if now - rested > WORK:
+            over = self._stopped or now - began > BUDGET
+            if not over and now - rested > WORK:
                 time.sleep(REST)
                 rested = time.thread_time()
+            return not over
 
         others = [other for other in self._sources() if other is not source]
-        return diagnose([source, *others], signatures, body, pause)
+        found = diagnose([source, *others], signatures, body, go_on)
+        if found is None and over:
+            raise _OutOfTime
+        return found

@@ -90,9 +90,12 @@ class Rejections:
         task.add_done_callback(self._tasks.discard)
 
     def show(self, query: Mapping[str, str]) -> bytes | None:
-        """Give them as JSON, without their bodies; with an `id` that one alone, with its body, None when it is gone."""
+        """Give them as JSON; with an `id` that one alone, None when it is gone, with its headers and its body.
+
+        Those of all would be megabytes.
+        """
         if "id" not in query:
-            return _encode([replace(one, body=None) for one in self._ring])
+            return _encode([replace(one, headers=(), body=None) for one in self._ring])
         found = [one for one in self._ring if one.id == query["id"]]
         return _encode(found[0]) if found else None
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from relay.sandbox.ordeal import Blow
+    from relay.spool import Row
 
 SPOOL_BYTES = 4 << 20
 DRAIN = 300.0  # seconds until what is pending after the last fault has to be in Kafka
@@ -181,7 +182,12 @@ class Drill:
             Census(Path(self._orders.spool)) as census,
             closing(Readback(self._folder / "audit.db", self._config)) as readback,
         ):
-            faults = list(add_up(census, readback.expect).faults())
+
+            def on_page(page: Sequence[Row]) -> None:
+                readback.expect(page)
+                verdict.wait_for(page)
+
+            faults = list(add_up(census, on_page).faults())
             await readback.read(lambda _: None, lambda _: None)
             readback.remember(census)
             # Copies are the verdict's to count.

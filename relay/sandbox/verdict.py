@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from relay.core.cloudevents import see
+from relay.core.model import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from relay.kafka import Written
     from relay.sandbox.volley import Due, Volley
+    from relay.spool import Row
 
 
 @dataclass
@@ -28,8 +30,13 @@ class Verdict:
     volley: Volley
     forged: list[str] = field(default_factory=list)
     reordered: list[str] = field(default_factory=list)
+    _waiting: set[str] = field(default_factory=set)
     _copies: Counter[tuple[str, str]] = field(default_factory=Counter)
     _last: dict[tuple[str, int, bytes, str], int] = field(default_factory=dict)
+
+    def wait_for(self, page: Sequence[Row]) -> None:
+        """Take in deliveries that stand in the spool: what is pending there is not lost."""
+        self._waiting.update(row.event_id for row in page if row.status is Status.PENDING)
 
     def read(self, record: Written) -> None:
         """Take in a record."""
@@ -47,11 +54,11 @@ class Verdict:
 
     @property
     def lost(self) -> list[str]:
-        """Give what was acknowledged and is not there."""
+        """Give what was acknowledged, and is neither there nor on its way."""
         return [
             f"{id_} in {due.topic}"
             for id_, sent in self.volley.sent.items()
-            if sent.acknowledged
+            if sent.acknowledged and id_ not in self._waiting
             for due in sent.due
             if not self._copies[due.topic, id_]
         ]

@@ -1,4 +1,4 @@
-"""Volley: signed deliveries of known ids, sent at a rate, in order by workspace, until each is acknowledged."""
+"""Volley: signed deliveries of known ids, sent at a rate, in order by workspace, each until it is acknowledged."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -74,7 +75,7 @@ class Volley:
             )
 
     async def run(self) -> None:
-        """Send until `stop`; what was begun is sent until it is acknowledged."""
+        """Send until `stop`; then each workspace waits for the answer that it is owed, and asks no more."""
         async with self._session() as session, asyncio.TaskGroup() as tasks:
             for number in range(WORKSPACES):
                 tasks.create_task(self._workspace(session, f"drill-{number}"))
@@ -85,7 +86,7 @@ class Volley:
         return {due.topic for sent in self.sent.values() for due in sent.due}
 
     def stop(self) -> None:
-        """Begin nothing more."""
+        """Send nothing more: what was refused until now stays unacknowledged. `run` ends within `PATIENCE`."""
         self._over.set()
 
     async def fill(self) -> bool:
@@ -111,13 +112,20 @@ class Volley:
             while (status := await self._post(session, body)) != ACCEPTED:
                 if status not in {None, BUSY, UNAVAILABLE}:
                     raise Failure(f"the relay answered {status} to an authentic delivery")
-                await asyncio.sleep(RETRY)
+                if await self._over_within(RETRY):
+                    return
             self.sent[id_].acknowledged = True
             self.answered_at = max(self.answered_at, started)
             place += 1
             if place % FORGE_EVERY == 0:
                 await self._forge(session, name)
-            await asyncio.sleep(max(0.0, started + self._interval - time.monotonic()))
+            await self._over_within(started + self._interval - time.monotonic())
+
+    async def _over_within(self, seconds: float) -> bool:
+        """Wait for so long, or until `stop`; tell whether it is over."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._over.wait(), max(0.0, seconds))
+        return self._over.is_set()
 
     def _make(self, workspace: str, place: int, padding: str) -> tuple[bytes, str]:
         """Make a delivery, and note what must come of it."""

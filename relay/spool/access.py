@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
+import apsw
+
+from relay.core.errors import Unavailable
 from relay.spool.keeper import Keeper
 from relay.spool.lock import Lock
 from relay.spool.reader import Reader
@@ -22,8 +26,8 @@ T = TypeVar("T")
 class Access:
     """Opens and closes the file's connections together, under its lock. Used from one event loop."""
 
-    def __init__(self, path: Path, writer: Callable[[], Writer]) -> None:
-        """Name the file; `writer` opens it to be written."""
+    def __init__(self, path: Path, writer: Callable[[Lock], Writer]) -> None:
+        """Name the file; `writer` opens it to be written under its lock."""
         self._path = path
         self._open_writer = writer
         self._writing = Thread("spool-writer")
@@ -34,7 +38,7 @@ class Access:
         """Take the lock, and open the file. Raises `Unavailable`, and then holds nothing."""
         self._lock = Lock(self._path)
         try:
-            self.writer = await self._writing.do(self._open_writer)
+            self.writer = await self._writing.do(lambda: self._open_writer(self._lock))
             await self._open_others()
         except BaseException:
             self._lock.close()
@@ -70,13 +74,19 @@ class Access:
     async def renew(self) -> None:
         """Put a file made of what can be read in the place of a damaged one. Raises `Unavailable`.
 
-        Nothing else may have the file open meanwhile: SQLite deletes a log by its name.
+        Nothing else may have the file open meanwhile: SQLite deletes a log by its name. The lock comes first: while
+        another relay has it, what stands there is that one's.
         """
+        if await self._writing.do(self.writer.relock):
+            return
         await self._close_others()
         try:
             await self._writing.do(self.writer.renew)
-        finally:
-            await self._open_others()
+        except Unavailable:
+            with suppress(Unavailable, apsw.Error):  # what is damaged may not be opened either; the first word counts
+                await self._open_others()
+            raise
+        await self._open_others()
 
     async def _open_others(self) -> None:
         self._reader = await self._reading.do(lambda: Reader(self._path))

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+
 import apsw
 
 from relay.core.errors import Cause, Unavailable
 
+FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
+
 
 class Damaged(Unavailable):
     """The file is damaged or gone: it must be made anew of what can be read."""
+
+
+class Hopeless(Unavailable):
+    """Nothing tells what the file held, so it is neither written nor made anew: a person must decide."""
 
 
 def failure(what: str, error: Exception) -> Unavailable:
@@ -18,4 +26,6 @@ def failure(what: str, error: Exception) -> Unavailable:
         return Damaged(f"{what}: {error}")
     if isinstance(error, apsw.FullError):
         return Unavailable(f"{what}: {error}", retry_after=5, cause=Cause.SPOOL_FULL)
+    if isinstance(error, apsw.ReadOnlyError) or (isinstance(error, OSError) and error.errno in FORBIDDEN):
+        return Unavailable(f"{what}: {error}; make it writable, with its folder and its disk: then the relay goes on")
     return Unavailable(f"{what}: {error}")

@@ -140,6 +140,12 @@ def connect_writer(path: Path) -> apsw.Connection:
     return connection
 
 
+def make(connection: apsw.Connection) -> None:
+    """Make the schema in an empty database, each table where it stands in every new spool."""
+    connection.pragma("page_size", PAGE_SIZE)
+    _bring_up(connection, STEPS[None])
+
+
 def connect_reader(path: Path) -> apsw.Connection:
     """Open the file for reading beside the writer."""
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
@@ -154,6 +160,11 @@ def connect_keeper(path: Path) -> apsw.Connection:
     connection.pragma("synchronous", "full")
     _grow_by_chunks(connection)  # or a checkpoint would cut off what was allotted
     return connection
+
+
+def keep_log(connection: apsw.Connection) -> None:
+    """Let it delete no log when it is closed, which SQLite does by the name: another's may bear it by now."""
+    connection.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, ctypes.addressof(ctypes.c_int(1)))
 
 
 def allot(connection: apsw.Connection, size: int) -> None:

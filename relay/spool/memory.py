@@ -6,11 +6,17 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from relay.spool.file import count, rows
+from relay.spool.identity import digest_of
 from relay.spool.recent import HASH_BYTES, RecentIds
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import apsw
 
+    from relay.spool.values import Entry, Journal
+
+WARM = 5_000  # what was appended within the last so many deliveries is in memory still
 PIECE = 100_000  # ids read at a time
 FORGET_IDS = 1_000  # ids beyond the horizon leave the file so many at a time
 
@@ -44,6 +50,19 @@ class Memory:
             recent.fill(self._last_number, hashes(self._connection, self._last_number, self._capacity))
             self.recent = recent
         return self.recent
+
+    def is_warm(self, last_number: int, entries: Sequence[Entry], journals: Sequence[Journal]) -> bool:
+        """Tell whether all that these touch stands in memory, up to the delivery `last_number`."""
+        bound, recent = last_number - WARM, self.recent
+        return (
+            recent is not None
+            and not any(
+                entry.copy or recent.may_have(digest_of(entry.delivery.source, entry.dedupe_id)) for entry in entries
+            )
+            and all(settled.number > bound for journal in journals for settled in journal.settlements)
+            and all(told.number > bound for journal in journals for told in journal.answers)
+            and not any(journal.verdicts or journal.discards for journal in journals)
+        )
 
     def since(self) -> float | None:
         """Read when the oldest id remembered was accepted, in seconds since the epoch; None when there is none."""

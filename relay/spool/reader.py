@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import apsw
 import msgspec
@@ -26,8 +26,20 @@ PAGE_ROWS = 500
 PAGE_BYTES = 1 << 20
 MIRROR_ROWS = 50
 FIELDS = "number, source, body, signature, key_id, received_at, traceparent"  # as the fields of Delivery stand
-DELIVERY = f"{FIELDS} FROM deliveries JOIN bodies USING (number)"
-STORED = f"{FIELDS}, replay_of, mirror_of, target, because FROM deliveries JOIN bodies USING (number)"
+# All rows in one value: between two of them SQLite's caller gives up Python's lock, and gets it back from a busy loop
+# after milliseconds only. JSON has no bytes, hence the digits.
+STORED = """
+    SELECT json_group_array(json_array(
+        number, source, hex(body), signature, key_id, received_at, traceparent, replay_of, mirror_of, target, because,
+        json((SELECT json_group_array(topic) FROM records WHERE records.number = deliveries.number))
+    ) ORDER BY number) FROM deliveries JOIN bodies USING (number) WHERE number IN
+"""
+PAGE = f"""(
+    SELECT number FROM (SELECT number, sum(size) OVER (ORDER BY number) - size AS before FROM (
+        SELECT number, length(body) AS size FROM deliveries JOIN bodies USING (number)
+        WHERE {PENDING} AND number > ? AND number <= ? ORDER BY number LIMIT ?
+    )) WHERE before < ?
+)"""  # noqa: S608 - constant
 TO_MIRROR = (
     f"SELECT {FIELDS}, reason, detail FROM deliveries JOIN bodies USING (number) "  # noqa: S608 - constant
     f"WHERE {UNMIRRORED} AND number > ? AND source IN (SELECT value FROM json_each(?)) ORDER BY number LIMIT ?"
@@ -49,31 +61,12 @@ class Reader:
 
     def page(self, after: int, until: int) -> list[Stored]:
         """Read the pending deliveries numbered in (`after`, `until`], in order: at most 500, at most about 1 MiB."""
-        query = f"SELECT {STORED} WHERE {PENDING} AND number > ? AND number <= ? ORDER BY number LIMIT ?"
-        found: list[tuple[Any, ...]] = []
-        size = 0
-        try:
-            with self._connection:  # one snapshot for both tables
-                for row in self._connection.execute(query, (after, until, PAGE_ROWS)):
-                    found.append(row)
-                    size += len(found[-1][2])
-                    if size >= PAGE_BYTES:
-                        break
-                page = self._with_settled(found)
-        except FAULTS as error:
-            raise _unreadable(error) from error
-        return page
+        return self._stored(PAGE, (after, until, PAGE_ROWS, PAGE_BYTES))
 
     def load(self, numbers: Iterable[int]) -> dict[int, Stored]:
         """Read deliveries by number; one that is not there is left out."""
-        query = f"SELECT {STORED} WHERE number = ?"
-        try:
-            with self._connection:
-                found = [row for number in numbers for row in rows(self._connection, query, (number,))]
-                loaded = {stored.number: stored for stored in self._with_settled(found)}
-        except FAULTS as error:
-            raise _unreadable(error) from error
-        return loaded
+        found = self._stored("(SELECT value FROM json_each(?))", (json.dumps(tuple(numbers)),))
+        return {stored.number: stored for stored in found}
 
     def fact(self, number: int) -> Fact | None:
         """Read what became of one delivery; None when its row was swept."""
@@ -120,16 +113,17 @@ class Reader:
         """Close the file."""
         self._connection.close()
 
-    def _with_settled(self, found: list[tuple[Any, ...]]) -> list[Stored]:
-        settled: dict[int, list[str]] = {}
-        query = "SELECT number, topic FROM records WHERE number = ?"
-        for row in found:
-            for number, topic in rows(self._connection, query, (row[0],)):
-                settled.setdefault(number, []).append(topic)
-        return [
-            Stored(number, Delivery(*delivery), tuple(settled.get(number, ())), _copy(*copy))
-            for number, *delivery, copy in ((*row[:7], row[7:]) for row in found)
-        ]
+    def _stored(self, which: str, bindings: tuple[apsw.SQLiteValue, ...]) -> list[Stored]:
+        try:
+            ((found,),) = rows(self._connection, STORED + which, bindings)
+            return [
+                Stored(number, Delivery(source, bytes.fromhex(body), *delivery), tuple(settled), _copy(*copy))
+                for number, source, body, *delivery, copy, settled in (
+                    (*row[:7], row[7:11], row[11]) for row in msgspec.json.decode(found)
+                )
+            ]
+        except FAULTS as error:
+            raise _unreadable(error) from error
 
 
 def _copy(replay_of: int | None, mirror_of: int | None, target: str, because: str) -> Copy | None:

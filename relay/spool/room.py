@@ -8,7 +8,7 @@ import apsw
 
 from relay.core.model import Status
 from relay.spool.draft import SIZE
-from relay.spool.file import CHUNK, DEAD, PAGE_SIZE, PENDING, allot, count, rows
+from relay.spool.file import CHUNK, DEAD, PAGE_SIZE, PENDING, allot, rows
 from relay.spool.values import Usage
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ class Room:
         query = f"SELECT count(*), coalesce(sum(owed), 0) FROM deliveries WHERE {PENDING}"  # noqa: S608 - constant
         self.pending: int
         ((self.pending, self._owed),) = rows(connection, query)
-        self._dead = count(connection, f"SELECT coalesce(sum({SIZE}), 0) FROM deliveries WHERE {DEAD}")  # noqa: S608 - constant
+        query = f"SELECT count(*), coalesce(sum({SIZE}), 0) FROM deliveries WHERE {DEAD}"  # noqa: S608 - constant
+        self._dead_letters: int
+        ((self._dead_letters, self._dead),) = rows(connection, query)
         self._used = self.measure()
         self._allotted = 0
         self.limit: int | None = None
@@ -41,7 +43,8 @@ class Room:
     def usage(self) -> Usage:
         """How full the file was after the last commit, and what it may hold: `limit`, when that is less."""
         size = self._max_size if self.limit is None else min(self._max_size, self.limit)
-        return Usage(self._used + self._owed, size, self._reserve, self._dead, self._max_size // 4)
+        used = self._used + self._owed
+        return Usage(used, size, self._reserve, self._dead, self._max_size // 4, self._dead_letters)
 
     def measure(self) -> int:
         """Measure the bytes in use, those of the transaction under way included."""
@@ -72,9 +75,10 @@ class Room:
         query = f"SELECT {SIZE} FROM deliveries WHERE number = ?"  # noqa: S608 - constant
         return sum(size for number in numbers for (size,) in rows(self._connection, query, (number,)))
 
-    def take(self, used: int, *, pending: int = 0, owed: int = 0, dead: int = 0) -> None:
+    def take(self, used: int, *, pending: int = 0, owed: int = 0, dead: int = 0, dead_letters: int = 0) -> None:
         """Adopt what a transaction that is on disk has changed: the bytes in use, and how the sums have moved."""
         self._used = used
         self.pending += pending
         self._owed += owed
         self._dead += dead
+        self._dead_letters += dead_letters

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import apsw
 
 from relay.spool import totals
+from relay.spool.failure import Hopeless
 from relay.spool.file import COUNTED, KEPT, PENDING, connect_writer, count, rows
+from relay.spool.front import fits, fronted
 from relay.spool.reader import items_of
 
 if TYPE_CHECKING:
@@ -62,31 +64,63 @@ def salvage(path: Path, source: apsw.Connection, last_number: int) -> Salvaged:
     it goes on with the next number, so that damage costs only what stood there. Numbers up to `last_number`
     are not given again, and ids that are lost leave no gap. What is pending or dead and has lost its row or
     its body is lost, and stays in the totals as that. A dead letter that had left for a lost replay is one again, and
-    one that has lost its mirror is mirrored again. Raises `apsw.Error` and OSError when the new file cannot be
-    written; then all is as it was.
+    one that has lost its mirror is mirrored again. Where page 1 is ruined, which says where the tables stand, that of a
+    new spool is taken for it. Raises `apsw.Error` and OSError when the new file cannot be written, and `Hopeless`
+    when nothing tells what the file held; then all is as it was, and `source` is open.
     """
+    if _has_schema(source):
+        return _make_anew(path, source, last_number)
+    with fronted(path) as instead:
+        if not fits(instead):
+            raise _hopeless(path)
+        return _make_anew(path, instead, last_number, source)
+
+
+def _has_schema(source: apsw.Connection) -> bool:
+    with suppress(apsw.Error):
+        return all(_columns(source, table) for table in ("deliveries", "ids"))
+    return False
+
+
+def _hopeless(path: Path) -> Hopeless:
+    return Hopeless(
+        f"the spool {path} is damaged so that nothing tells what it held, and was left as it is: stop the relay, and "
+        f"either restore a copy of the file, or move {path.name}* out of {path.parent} and accept that what was in it "
+        "is lost"
+    )
+
+
+def _make_anew(path: Path, source: apsw.Connection, last_number: int, *others: apsw.Connection) -> Salvaged:
+    lasts = {table: _last(source, table) for table, key in TABLES.items() if key == "number"}
+    if not last_number and not any(lasts.values()) and lasts["ids"] is None:
+        raise _hopeless(path)  # made anew it would be empty, and say that nothing was lost
     fresh = path.with_name(path.name + ".salvage")
     for file in _files(fresh):
         file.unlink(missing_ok=True)
     with closing(connect_writer(fresh)) as target:
         target.wal_autocheckpoint(LOG_PAGES)
-        last = max(last_number, *(_last(source, table) for table, key in TABLES.items() if key == "number"))
-        missing = {table: _copy(source, target, table, max(last, _last(source, table))) for table in TABLES}
+        last = max(last_number, *(found or 0 for found in lasts.values()))
+        missing = {table: _copy(source, target, table, max(last, _last(source, table) or 0)) for table in TABLES}
         lost = _tidy(target, missing["deliveries"], missing["bodies"], last, _lost_earlier(source))
+        with suppress(apsw.Error):  # what cannot be read is not there to compare the metrics with
+            if since := totals.since_start(source):
+                totals.carry_start(target, since)
         doubtful = _doubtful(target, missing["records"], flights_lost=bool(missing["flights"]))
         kept = count(target, "SELECT count(*) FROM deliveries")
-    with suppress(apsw.Error):  # what it held was read, as far as it could be
-        source.close()
+    for connection in (*others, source):
+        with suppress(apsw.Error):  # what it held was read, as far as it could be
+            connection.close()
     aside = _set_aside(path)
     fresh.replace(path)
     _sync(path.parent)
     return Salvaged(kept, lost, doubtful, tuple(table for table, keys in missing.items() if keys), aside)
 
 
-def _last(source: apsw.Connection, table: str) -> int:
+def _last(source: apsw.Connection, table: str) -> int | None:
+    """Give the last key of a table, 0 when it is empty, None when that cannot be read."""
     with suppress(apsw.Error):
         return count(source, f"SELECT coalesce(max({TABLES[table]}), 0) FROM {table}")  # noqa: S608 - constants
-    return 0
+    return None
 
 
 def _lost_earlier(source: apsw.Connection) -> int:

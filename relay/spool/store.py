@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import apsw
 
 from relay.core.errors import Unavailable
+from relay.core.model import Status
 from relay.spool import totals
 from relay.spool.draft import Draft
 from relay.spool.failure import failure
 from relay.spool.file import BUSY_MS, SCHEMA_VERSION, connect_writer, count
-from relay.spool.identity import digest_of
 from relay.spool.ledger import Ledger
 from relay.spool.memory import Memory
 from relay.spool.place import Place
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from relay.spool.lock import Lock
     from relay.spool.recent import RecentIds
     from relay.spool.values import Appended, Entry, Journal, Journalled, Usage
 
-WARM = 5_000  # what was appended within the last so many deliveries is in memory still
+VERSION = "PRAGMA data_version"  # another one when another connection has written
 BOUND_MS = 250  # how long a commit may be held up by those who read the log while it is folded
 
 
@@ -38,8 +39,10 @@ class Store:
     given twice. A call that raises has changed nothing, neither on disk nor in memory.
     """
 
-    def __init__(self, path: Path, *, max_size: int, remembered: int, recent: RecentIds | None = None) -> None:
-        """Open the file; `recent` are the ids remembered, when they are known already.
+    def __init__(
+        self, path: Path, *, max_size: int, remembered: int, recent: RecentIds | None = None, lock: Lock | None = None
+    ) -> None:
+        """Open the file, under its lock; `recent` are the ids remembered, when they are known already.
 
         Raises `Unavailable` when it cannot be used.
         """
@@ -49,11 +52,12 @@ class Store:
         self.memory = Memory(self.connection, remembered, self.last_number, recent)
         self.last_flight = count(self.connection, "SELECT coalesce(max(id), 0) FROM flights")
         self._sweep = Sweep(self.connection)
-        self._open: tuple[Draft, Ledger, int, int, int] | None = None
+        self._open: tuple[Draft, Ledger, int, tuple[int, int], int] | None = None
         self.log_frames = 0
         self.sound = True  # until a commit fails for another cause than room: then the file must be opened anew
         self.connection.set_wal_hook(self._count_log)
-        self.place = Place(path)
+        self.place = Place(path, lock)
+        self._version = count(self.connection, VERSION)
 
     @property
     def pending(self) -> int:
@@ -64,6 +68,11 @@ class Store:
     def usage(self) -> Usage:
         """How full the file was after the last commit."""
         return self._room.usage
+
+    @property
+    def alone(self) -> bool:
+        """Tell whether no other connection has written the file since it was opened. Raises `apsw.Error`."""
+        return count(self.connection, VERSION) == self._version
 
     def bound(self, limit: int | None) -> None:
         """Take deliveries only up to so many bytes, where that is less than the file's own bound; None: up to that."""
@@ -87,17 +96,7 @@ class Store:
 
     def is_warm(self, entries: Sequence[Entry], journals: Sequence[Journal]) -> bool:
         """Tell whether `prepare` finds in memory all that it needs, and so never waits for the disk."""
-        bound, recent = self.last_number - WARM, self.memory.recent
-        return (
-            self.sound
-            and recent is not None
-            and not any(
-                entry.copy or recent.may_have(digest_of(entry.delivery.source, entry.dedupe_id)) for entry in entries
-            )
-            and all(settled.number > bound for journal in journals for settled in journal.settlements)
-            and all(told.number > bound for journal in journals for told in journal.answers)
-            and not any(journal.verdicts or journal.discards for journal in journals)
-        )
+        return self.sound and self.memory.is_warm(self.last_number, entries, journals)
 
     def begin(self) -> bool:
         """Begin a transaction without waiting; False when another process is writing."""
@@ -128,7 +127,8 @@ class Store:
             discarded = [number for answer in journalled for number in answer.discarded]
             totals.count(self.connection, draft, finished, withdrawn=len(draft.freed) + len(discarded))
             buried = self._room.buried(finished) - self._room.sizes(draft.freed) - ledger.discarded
-            self._open = draft, ledger, len(finished), buried, self._room.measure()
+            died = sum(done.status is Status.DEAD for done in finished) - len(draft.freed) - len(discarded)
+            self._open = draft, ledger, len(finished), (buried, died), self._room.measure()
         return appended, journalled
 
     def finish(self) -> None:
@@ -138,7 +138,7 @@ class Store:
         """
         if self._open is None:
             raise AssertionError("nothing was prepared")
-        draft, ledger, finished, buried, used = self._open
+        draft, ledger, finished, (buried, died), used = self._open
         with self._all_or_nothing():
             self.memory.forget(self.last_number)
             if draft.ids:
@@ -151,7 +151,11 @@ class Store:
         self.last_number += len(draft.ids)
         self.last_flight = ledger.last_flight
         self._room.take(
-            used, pending=draft.pending - finished, owed=draft.owed - ledger.released, dead=draft.dead + buried
+            used,
+            pending=draft.pending - finished,
+            owed=draft.owed - ledger.released,
+            dead=draft.dead + buried,
+            dead_letters=draft.buried + died,
         )
 
     def sweep(self, older_than: float) -> int:

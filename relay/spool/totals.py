@@ -34,6 +34,15 @@ WHERE moment = 'now'
 """
 LOSE = "UPDATE totals SET lost = min(?1, departed), departed = max(departed - ?1, 0)"
 MARK = f"INSERT OR REPLACE INTO totals (moment, {FIELDS}) SELECT 'started', {FIELDS} FROM totals WHERE moment = 'now'"  # noqa: S608 - constant
+SINCE = (
+    "SELECT now.accepted - began.accepted, now.published - began.published, now.dead - began.dead, "
+    "now.dropped - began.dropped FROM totals AS now, totals AS began "
+    "WHERE now.moment = 'now' AND began.moment = 'started'"
+)
+CARRY = (
+    f"INSERT INTO totals (moment, {FIELDS}) SELECT 'started', accepted - ?, published - ?, dead - ?, dropped - ?, "  # noqa: S608 - constant
+    "gone, departed, lost, made_at, swept_until FROM totals WHERE moment = 'now'"
+)
 
 
 class Totals(msgspec.Struct, frozen=True):
@@ -109,3 +118,20 @@ def lose(connection: apsw.Connection, lost: int) -> None:
 def mark_start(connection: apsw.Connection) -> None:
     """Note the totals as those with which the relay starts. Raises `apsw.Error`."""
     connection.execute(MARK)
+
+
+def since_start(connection: apsw.Connection) -> tuple[int, ...] | None:
+    """Read how many were accepted, published, dead and dropped since the start, None when none is marked.
+
+    Raises `apsw.Error`.
+    """
+    found = rows(connection, SINCE)
+    return found[0] if found else None
+
+
+def carry_start(connection: apsw.Connection, since: tuple[int, ...]) -> None:
+    """Mark, on totals just counted, a start `since` which that many came, as the metrics go on to count them.
+
+    Raises `apsw.Error`.
+    """
+    connection.execute(CARRY, since)

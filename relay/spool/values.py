@@ -129,13 +129,17 @@ class Done(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How full the spool is, in bytes: in use or kept for settling what is pending; the limits; the dead letters."""
+    """How full the spool is, in bytes: in use or kept for settling what is pending; the limits; the dead letters.
+
+    `dead_letters` is how many there are.
+    """
 
     used: int
     max_size: int
     reserve: int
     dead: int
     dead_quota: int
+    dead_letters: int = 0
 
     @property
     def short(self) -> bool:

@@ -12,8 +12,8 @@ import structlog
 from relay.core.errors import Cause, Unavailable
 from relay.spool import totals
 from relay.spool.ballast import Ballast
-from relay.spool.failure import failure
-from relay.spool.file import connect_reader
+from relay.spool.failure import Hopeless, failure
+from relay.spool.file import connect_reader, keep_log
 from relay.spool.salvage import salvage
 from relay.spool.store import Store
 from relay.spool.values import Losses
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from relay.spool.lock import Lock
     from relay.spool.recent import RecentIds
     from relay.spool.values import Appended, Entry, Journal, Journalled
 
@@ -37,16 +38,18 @@ class Writer:
     what goes into the space that its file has already, less the reserve; so what is pending drains.
     """
 
-    def __init__(self, path: Path, *, max_size: int, remembered: int, ballast: int) -> None:
-        """Open the file, and load the ballast. Raises `Unavailable` when it cannot be used."""
+    def __init__(self, path: Path, lock: Lock, *, max_size: int, remembered: int, ballast: int) -> None:
+        """Open the file under its lock, and load the ballast. Raises `Unavailable` when it cannot be used."""
         self._path, self._max_size, self._remembered = path, max_size, remembered
+        self._lock = lock
+        self._usurped = False  # another relay has written the file, and nobody here knows what
         self._ballast = Ballast(path, ballast)
         self._limit: int | None = None
         self.losses = Losses(0, 0)
+        self._hopeless: str | None = None  # why nothing may be written, while that is so
         self.store = self._open()
         self._held = True  # its connection is open, and reads what it has written even where that was deleted
-        if not self.squeezed and not self._ballast.load():
-            self._squeeze()
+        self._load_ballast()
         self._mark_start()
 
     @property
@@ -76,29 +79,60 @@ class Writer:
         Raises `Unavailable` while the disk refuses, and `Damaged` when the file was deleted or replaced: then only the
         connection that is open reads what was acknowledged, and `renew` must read it first.
         """
+        if self._hopeless:
+            raise Unavailable(self._hopeless)
         if self._held:
             self.store.place.check()
+        else:
+            self._lock.check()
         self._reopen()
 
     def _reopen(self) -> None:
         number, flight, recent = self.store.last_number, self.store.last_flight, self.store.memory.recent
         self.store.close()
         self._held = False
-        store = self._open()
+        store = self._open(last_number=number)
         store.take_back(number, flight)
         store.close()
         store = self._open(recent)  # which knows nothing of what has just been taken back
         store.last_flight = flight  # a lane may still name an older one as landed, so none of them is given again
         self.store, self._held = store, True
 
+    def relock(self) -> bool:
+        """Take the lock anew where it was away; True when nothing else was. Raises `Unavailable`.
+
+        `InUse` while another relay has it. One that has written the same file meanwhile has given numbers and settled
+        deliveries that nobody here knows of: then nothing is written here any more.
+        """
+        if not self._lock.renew():
+            return False
+        if not self._held or not self._is_alone():
+            self._usurped, self.store.sound = True, False
+            self._hopeless = (
+                f"another relay may have written {self._path} while {self._lock.path} was away: restart this one, "
+                "which then goes on with all that is in the file"
+            )
+            raise Unavailable(self._hopeless)
+        return self.store.place.stands
+
     def renew(self) -> None:
         """Put a file made of what can be read in the place of a damaged or deleted one. Raises `Unavailable`.
 
-        Every other connection must be closed. What was deleted is still read by the connection that is open.
+        Every other connection must be closed. What was deleted is still read by the connection that is open. While
+        nothing tells what it held nothing is written either.
         """
-        self._salvage(self.store.connection if self._held else self._reader(), self.store.last_number)
+        if self._usurped:
+            self.reopen()  # which says why it cannot be
+        self._leave_log()
+        try:
+            self._salvage(self.store.connection if self._held else self._reader(), self.store.last_number)
+        except Hopeless as error:
+            self._hopeless, self.store.sound = str(error), False
+            raise
+        self._hopeless = None
         self._held = False
         self._reopen()
+        self._load_ballast()
 
     def tend(self) -> None:
         """Look whether the file is there still, and load the ballast again once the disk has room.
@@ -112,34 +146,53 @@ class Writer:
 
     def close(self) -> None:
         """Close the file."""
+        self._leave_log()
         self.store.close()
 
-    def _open(self, recent: RecentIds | None = None) -> Store:
+    def _open(self, recent: RecentIds | None = None, last_number: int = 0) -> Store:
         try:
-            store = self._open_store(recent)
+            store = self._open_store(recent, last_number)
         except Unavailable:
             if not self._ballast.disk_is_full or not self._ballast.drop():
                 raise
-            store = self._open_store(recent)  # SQLite makes files beside the spool, for which there was no room
+            store = self._open_store(
+                recent, last_number
+            )  # SQLite makes files beside the spool, for which there was no room
             self._limit = self._path.stat().st_size
         store.bound(self._limit)
         return store
 
-    def _open_store(self, recent: RecentIds | None) -> Store:
+    def _open_store(self, recent: RecentIds | None, last_number: int) -> Store:
         try:
-            try:
-                return Store(self._path, max_size=self._max_size, remembered=self._remembered, recent=recent)
-            except apsw.CorruptError:
-                self._salvage(self._reader(), 0)
-            return Store(self._path, max_size=self._max_size, remembered=self._remembered, recent=recent)
+            with suppress(apsw.CorruptError, apsw.NotADBError):
+                return self._store(recent)
+            self._salvage(self._reader(), last_number)
+            return self._store(recent)
         except (apsw.Error, OSError) as error:
             raise failure(f"the spool {self._path} cannot be opened", error) from error
+
+    def _store(self, recent: RecentIds | None) -> Store:
+        return Store(self._path, max_size=self._max_size, remembered=self._remembered, recent=recent, lock=self._lock)
 
     def _reader(self) -> apsw.Connection:
         try:
             return connect_reader(self._path)
         except apsw.Error as error:
             raise failure(f"the spool {self._path} cannot be opened", error) from error
+
+    def _is_alone(self) -> bool:
+        try:
+            return self.store.alone
+        except apsw.Error:
+            return False
+
+    def _leave_log(self) -> None:
+        if self._held and not self.store.place.stands:
+            keep_log(self.store.connection)
+
+    def _load_ballast(self) -> None:
+        if not self.squeezed and not self._ballast.load():
+            self._squeeze()
 
     def _mark_start(self) -> None:
         """Note the totals of this start, the first write to the file. Raises `Unavailable`."""

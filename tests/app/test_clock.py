@@ -1,15 +1,20 @@
-"""A clock that is wrong, or is set while the relay runs: nothing is dead, lost, doubled or out of order for it."""
+"""A clock that is wrong, or is set while the relay runs: nothing is lost, doubled or out of order for it."""
 
 from __future__ import annotations
 
+import json
 import time
+from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from relay.sandbox.ports import free_ports
+from tests.cli.typed import relay as run_verb
 from tests.records import ids
-from tests.running import Running, event, settings, until
+from tests.running import KEY, PATH, Running, event, settings, until
 
 if TYPE_CHECKING:
     from tests.kafka.cluster import Cluster
@@ -38,6 +43,13 @@ def post_all(relay: Running, names: list[str], status: str) -> None:
     """Post deliveries of one key, one after the other, each of which is answered with this status."""
     for name in names:
         assert relay.post(event(event_id=name)).fields["status"] == status
+
+
+def fresh(name: str) -> bytes:
+    """Give a delivery that was stamped now, by a clock that is right."""
+    body = json.loads(event(event_id=name))
+    body["meta"]["timeStamp"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return json.dumps(body).encode()
 
 
 def named(first: int, count: int) -> list[str]:
@@ -90,6 +102,28 @@ def test_a_clock_far_ahead_holds_lanes_until_it_is_right(kafka: Cluster, tmp_pat
         assert relay.metric("relay_deliveries_dead_total") == 0
         assert relay.stop() == 0
     assert ids(kafka, "clock.ahead") == named(0, 20)
+
+
+def test_what_is_stale_for_a_wrong_clock_is_brought_back(kafka: Cluster, tmp_path: Path) -> None:
+    """With `max_age` a clock that is ahead makes what is fresh `stale`; a replay publishes all of it."""
+    sources = {"contoso": {"path": PATH, "keys": [KEY], "max_age": "10m"}}
+    configuration = settings(
+        kafka.bootstrap_servers, tmp_path, "clock.stale", sources=sources, ack={"timeout": "20s"},
+        admin={"port": free_ports(1)[0]},
+    )  # fmt: skip
+    with Clocked(tmp_path, configuration) as relay:
+        relay.set(3000)
+        for name in named(0, 3):
+            answer = relay.post(fresh(name)).fields
+            assert (answer["status"], answer["reason"]) == ("dead", "stale")
+        relay.set(0)
+        assert relay.post(fresh("000003")).fields["status"] == "published"
+        asked = ["deliveries", "replay", "--status", "dead", "--reason", "stale", "--yes", "-c", str(relay.config)]
+        done = run_verb(*asked)
+        assert done.returncode == 0, done.stderr
+        relay.settle()
+        assert relay.stop() == 0
+    assert Counter(ids(kafka, "clock.stale")) == Counter(named(0, 4))
 
 
 def test_a_clock_that_stands_still_stops_nothing(kafka: Cluster, tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
+from calendar import timegm
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -43,6 +46,8 @@ def test_an_answer_waits_for_kafka_so_long_and_no_longer(kafka: Cluster, tmp_pat
             started = time.monotonic()
             answer = relay.post(event(event_id="late")).fields
             assert time.monotonic() - started >= 0.4
+            assert relay.metric("relay_flights") == 1
+            assert relay.metric("relay_flight_oldest_seconds") >= 0.3
         finally:
             kafka.resume(1)
         assert (answer["status"], answer["records"]) == ("stored", [])
@@ -116,6 +121,7 @@ def test_a_missing_topic_holds_back_only_itself(kafka: Cluster, tmp_path: Path) 
         {"name": "all", "topics": ["trouble.there"]},
     ]
     connection = {"bootstrap_servers": [kafka.bootstrap_servers], "topics": {"create": False}, **FAST}
+    began = int(time.time())
     with Running(tmp_path, settings("", tmp_path, "", routes=routes, kafka=connection)) as relay:
         until(lambda: relay.told("topic.missing", topic="trouble.missing", level="error"))
         for name in named(10):
@@ -125,6 +131,15 @@ def test_a_missing_topic_holds_back_only_itself(kafka: Cluster, tmp_path: Path) 
         assert (rows.status, b"[!] topic trouble.missing: " in rows.body) == (200, True)
         until(lambda: relay.metric("relay_deliveries_pending") == 10)
         assert relay.metric("relay_lane_pending_records", topic="trouble.missing") == 10
+        told = re.search(
+            r"^\[!\] lane trouble\.missing: topic trouble\.missing does not exist; create it, or set "
+            r"kafka\.topics\.create; since (\S+Z); 10 records \(0\.0 MiB\) wait, the oldest for \d+ s, 0 flights$",
+            relay.get("/readyz?verbose").body.decode(),
+            re.MULTILINE,
+        )
+        assert told
+        missed = [datetime.fromisoformat(str(line["timestamp"])) for line in relay.told("topic.missing")]
+        assert began <= timegm(time.strptime(told[1], "%Y-%m-%dT%H:%M:%SZ")) <= max(missed).timestamp()
         kafka.create_topic("trouble.missing")
         relay.settle()
         assert relay.post(event(kind="ProvisioningFailed", event_id="held-more")).fields["status"] == "published"

@@ -194,6 +194,22 @@ def test_metrics_that_say_otherwise_are_told(ground: Audited) -> None:
     ]
 
 
+def test_a_spool_made_anew_goes_on_with_what_was_counted(ground: Audited) -> None:
+    """The metrics of a relay whose spool was deleted beneath it are held against the totals since its own start."""
+    ground.relay.stop()
+    ground.relay.start()
+    assert ground.relay.post(event(kind="ProvisioningStarted")).status == 202
+    ground.relay.settle()
+    for file in ground.spool.parent.glob("spool.db*"):
+        file.unlink()
+    until(lambda: ground.relay.told("spool.salvaged") and ground.spool.exists())
+    until(lambda: ground.relay.post(event(kind="Other")).status == 202)
+    ground.relay.settle()
+    said = audit(ground, "--kafka")
+    assert (said.code, said.books["faults"], said.found) == (0, [], {})
+    assert said.books["metrics"] == {"accepted": 2, "published": 1, "dead": 1, "dropped": 0, "pending": 0}
+
+
 def test_an_audit_beside_a_relay_at_work_finds_nothing(ground: Audited) -> None:
     """While deliveries come in and are settled nothing is taken for wrong."""
     over = threading.Event()

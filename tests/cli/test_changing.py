@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 from contextlib import closing
@@ -12,7 +13,7 @@ import apsw
 import pytest
 
 from relay.sandbox.ports import free_ports
-from tests.cli.typed import relay
+from tests.cli.typed import relay, watched
 from tests.running import Running, event, settings
 
 if TYPE_CHECKING:
@@ -234,10 +235,10 @@ def test_replays_are_not_replayed_with_what_they_repeat(tmp_path: Path) -> None:
     assert "7 as 9" in typed(running, "replay", "7", "--topic", "t", "--yes")[0]
 
 
-def test_many_are_changed_in_pieces(tmp_path: Path) -> None:
-    """More than are asked for at once, in order, with so many lines for people and all of them for programs."""
-    running = stopped(tmp_path)
-    with closing(apsw.Connection(str(tmp_path / "spool.db"))) as connection:
+def many(folder: Path) -> Running:
+    """Give a stopped relay with 503 dead letters."""
+    running = stopped(folder)
+    with closing(apsw.Connection(str(folder / "spool.db"))) as connection:
         for number in range(6, 506):
             columns = "source, event_id, type, received_at, key_id, signature, status, reason, detail, settled_at, owed"
             connection.execute(
@@ -246,6 +247,25 @@ def test_many_are_changed_in_pieces(tmp_path: Path) -> None:
             )
             connection.execute("INSERT INTO bodies SELECT ?, body FROM bodies WHERE number = 1", (number,))
             connection.execute("INSERT INTO ids VALUES (?, randomblob(16), randomblob(16), 1)", (number,))
+    return running
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_bar_is_shown_at_a_terminal_only(tmp_path: Path) -> None:
+    """On stderr, up to its end, for what is looked at and for what is done; where stderr is no terminal, nothing."""
+    running = many(tmp_path)
+    command = ["deliveries", "replay", "--status", "dead", "--topic", "t", "-c", str(running.config)]
+    _, told = typed(running, *command[1:-2], "--dry-run")
+    code, _, seen = watched(*command, "--yes")
+    assert (code, told) == (0, "")
+    assert re.search(r"looking  \[#+\]  100%", seen), seen
+    assert re.search(r"doing  \[#+\]  100%", seen), seen
+
+
+def test_many_are_changed_in_pieces(tmp_path: Path) -> None:
+    """More than are asked for at once, in order, with so many lines for people and all of them for programs."""
+    running = many(tmp_path)
     out, _ = typed(running, "replay", "--status", "dead", "--topic", "t", "--dry-run")
     assert out.startswith("would replay 503 deliveries\n")
     assert out.endswith("  and 483 more, all of which --json tells\n")

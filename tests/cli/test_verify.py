@@ -57,6 +57,9 @@ def verified(running: Running, data: bytes, *arguments: str, code: int = 0) -> d
 @pytest.mark.parametrize("data", [
     raw(),
     raw(end="\n"),
+    raw().replace(b"HTTP/1.1", b"HTTP/2", 1),  # as browsers and curl write it down
+    raw().replace(b"HTTP/1.1", b"HTTP/2.0", 1),
+    raw().replace(b"HTTP/1.1", b"HTTP/3", 1),
     raw() + b"\n",  # an editor ends a file so; Content-Length knows better
     raw(b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY), PATH, "\r\n", CHUNKED, Signature=SIGNATURE),
     raw(BODY, PATH, "\r\n", CHUNKED, Signature=SIGNATURE),  # joined when it was kept
@@ -103,7 +106,7 @@ def test_why_it_is_not_authentic(running: Running, tmp_path: Path) -> None:
     """The reason at once, the likely cause when asked for it; the exit says no."""
     forged = raw(Signature=sign(OTHER_KEY.encode(), BODY))
     assert verified(running, forged, code=1) == {
-        "authentic": False, "source": "contoso", "reason": "bad_signature", "fits": None,
+        "authentic": False, "source": "contoso", "reason": "bad_signature", "fits": None, "verdict": None,
     }  # fmt: skip
     fits = verified(running, forged, "--explain", code=1)["fits"]
     assert fits["source"] == "fabrikam"
@@ -113,12 +116,36 @@ def test_why_it_is_not_authentic(running: Running, tmp_path: Path) -> None:
     done = relay("verify", str(file), "--explain", "-c", str(running.config))
     assert done.returncode == 1
     assert "not authentic: bad_signature" in done.stdout
-    assert "- the sender's key is the relay's in upper case: set the key as the sender has it" in done.stdout
+    assert (
+        "  - the sender's key is the relay's in upper case\n    mend: set the key as the sender has it\n" in done.stdout
+    )
     file.write_bytes(raw(Signature=sign(b"a stranger's", BODY)))
     assert (
         "nothing that goes wrong in practice explains it"
         in relay("verify", str(file), "--explain", "-c", str(running.config)).stdout
     )
+
+
+def test_what_is_too_large_for_the_doctor_is_no_forgery(running: Running) -> None:
+    """The forms of a large body are not tried, and it says so, to people and to programs."""
+    body = b'{"n":"%s"}' % (b"x" * 300_000)
+    data = raw(body, Signature=sign(KEY.encode(), body + b"\n"))
+    said = "256 KiB is too large to be tried in other forms"
+    text = relay("verify", "-", "--explain", "-c", str(running.config), data=data).stdout
+    assert said in text
+    assert "forgery" not in text
+    assert said in verified(running, data, "--explain", code=1)["verdict"]
+
+
+def test_another_encoder_is_told_by_its_name(running: Running, tmp_path: Path) -> None:
+    """What the sender signed and what came are one JSON value; both who could have changed it are named."""
+    body = json.dumps(json.loads(event("R&D")), separators=(",", ":")).encode()
+    file = tmp_path / "request.txt"
+    file.write_bytes(raw(body, Signature=sign(KEY.encode(), body.replace(b"&", rb"\u0026"))))
+    done = relay("verify", str(file), "--explain", "-c", str(running.config))
+    assert done.returncode == 1
+    assert "  - what came is not what was signed: it was JSON without white space, escaped as" in done.stdout
+    assert "    mend: have the sender sign the bytes that it sends, and let them pass unchanged through" in done.stdout
 
 
 def test_the_source_is_found_by_the_path_or_named(running: Running) -> None:

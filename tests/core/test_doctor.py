@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import itertools
 import json
 import uuid
 from datetime import UTC
 
 import pytest
 
-from relay.core.doctor import diagnose
+from relay.core.doctor import diagnose, sentence_of
 from relay.core.doctor.message import MAX_MESSAGE
 from relay.core.doctor.variant import BOM
 from relay.core.model import Key, Signs, Source
@@ -19,6 +20,7 @@ from relay.core.signature import authenticate, sign
 
 GUID = "158b08cc-6a06-49f2-a724-2bc514fdcf1e"
 KEY = GUID.encode()
+OTHER = "0f8fad5b-d9cb-469f-a165-70867728950e"
 EVENT = {"type": "Prüfung", "meta": {"timeStamp": "2023-10-05T14:48:00", "idempotencyKey": "k"}, "content": {"n": "é"}}
 BODY = json.dumps(EVENT, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -150,15 +152,49 @@ def _written(**how: object) -> bytes:
         (BOM + BODY, "a byte order mark"),
         (BODY.decode().encode("utf-16-le"), "UTF-16-LE"),
         (BODY.decode().encode("utf-16-be"), "UTF-16-BE"),
-        (BODY.decode().encode("utf-16"), "UTF-16 with its mark"),
+        (BODY.decode().encode("utf-16"), "UTF-16 with a byte order mark"),
         (_written(indent=2, ensure_ascii=False).replace(b"\n", b"\r\n") + b"\r\n", "CR and LF"),
     ],
 )
-def test_the_body_was_changed_on_its_way(signed: bytes, said: str) -> None:
-    """What a gateway that reads and writes JSON does to it."""
+def test_what_came_is_not_what_was_signed(signed: bytes, said: str) -> None:
+    """What a gateway does that reads and writes JSON, or a sender that writes it once to sign and once to send."""
     (what,) = mistakes(by(KEY, signed))
-    assert what.startswith("the body was changed on its way")
+    assert what.startswith("what came is not what was signed")
     assert said in what
+
+
+VENDORS = [
+    b'{"type":"T","content":{"name":"M","type":"MicrosoftTeams",%b},"meta":{"timeStamp":"t","idempotencyKey":"k"%b}}'
+    % pair
+    for pair in (
+        (b'"requestedOn":"2023-10-05T14:48:00","requesterId":"0f8f"', b""),
+        (b'"url":"https://contoso/sites/m","microsoftId":"0f8f"', b""),
+        (b'"error":"no","correlationId ":"0f8f"', b""),
+        (b'"error":"no","a":[{"b":1}],"c":2', b',"d":3'),
+    )
+]
+
+
+@pytest.mark.parametrize("sent", VENDORS)
+@pytest.mark.parametrize("ascii_only", [False, True])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_proxy_sorted_the_keys(sent: bytes, ascii_only: bool, indent: int | None) -> None:
+    """What was signed had the vendor's order, and what the vendor does not document behind it."""
+    value = json.loads(sent.replace(b'"M"', '"é"'.encode()))
+    separators = (",", ": ") if indent else (",", ":")
+    signed = json.dumps(value, ensure_ascii=ascii_only, indent=indent, separators=separators).encode()
+    came = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    (what,) = mistakes(by(KEY, signed), came)
+    assert "its keys in the vendor's order" in what
+    assert ("escaped" in what) is ascii_only
+
+
+def test_a_proxy_sorted_the_keys_of_a_signed_content() -> None:
+    """The content by itself has an order too."""
+    signed = b'{"name":"M","type":"MicrosoftTeams","url":"https://c/sites/m","microsoftId":"0f8f"}'
+    came = b'{"content":%s}' % json.dumps(json.loads(signed), sort_keys=True, separators=(",", ":")).encode()
+    (what,) = mistakes(by(KEY, signed), came, source(signs=Signs.CONTENT))
+    assert "its keys in the vendor's order" in what
 
 
 TEXT = json.loads(r'"Prüfung \"a\" & <b> \ud83d\ude00 it\u0027s /x"')
@@ -233,6 +269,61 @@ def test_a_large_body_is_tried_as_it_came_only() -> None:
     body = b'{"n":"' + b"a" * MAX_MESSAGE + b'"}'
     assert mistakes(sign(KEY, body), body) == []
     assert diagnose([source()], [by(KEY, body + b"\n")], body) is None
+    assert "256 KiB is too large to be tried in other forms" in sentence_of(None, len(body))
+    assert "in practice explains it" in sentence_of(None, MAX_MESSAGE)
+
+
+def asked(allowed: int, signature: str, body: bytes, *sources: Source) -> list[str] | None:
+    """Give what the doctor finds who may go on so many times."""
+    left = iter(range(allowed))
+    found = diagnose(sources, [signature], body, lambda: next(left, None) is not None)
+    return found and [mistake.what for mistake in found.mistakes]
+
+
+OLDER = [str(uuid.UUID(int=number)).encode() for number in range(8)]
+MANY = Source(
+    "contoso", "/contoso", "urn:contoso", tuple(Key(key.decode(), key) for key in (*OLDER, KEY)), Signs.BODY, UTC
+)
+
+
+def test_a_single_mistake_is_found_before_two() -> None:
+    """Of nine keys the last: what is wrong with it, the algorithm, a key that was lent, and then the message."""
+    lender = source("fabrikam", b"fabrikam's own")
+    for signature in (by(GUID.upper().encode()), by(KEY, BODY, "md5"), by(b"fabrikam's own")):
+        whats = asked(400, signature, BODY, MANY, lender)
+        assert whats is not None
+        assert len(whats) == 1
+    whats = asked(5000, by(KEY, json.dumps(EVENT, indent=4).encode()), BODY, MANY, lender)
+    assert whats is not None
+    assert len(whats) == 1
+
+
+def test_a_key_that_was_lent_is_found_with_a_mistake_of_its_own() -> None:
+    """Both are told: whose key it is, and what was made of it or of the message."""
+    lender = source("fabrikam", OTHER.encode())
+    for signature, said in ((by(OTHER.upper().encode()), "upper case"), (by(OTHER.encode(), BODY + b"\n"), "newline")):
+        whats = mistakes(signature, BODY, source(), lender)
+        assert whats[0] == "it is signed with a key of the source fabrikam"
+        assert len(whats) == 2
+        assert said in whats[1]
+
+
+def test_what_it_found_is_given_when_it_may_not_go_on() -> None:
+    """Two mistakes, of which the fewest there are is not certain yet; and nothing where nothing was found yet."""
+    signature = hmac.digest(GUID.upper().encode(), BODY, "sha256").hex()
+    tried = [asked(allowed, signature, BODY, source()) for allowed in (0, 40, 10_000)]
+    assert tried == [None, mistakes(signature), mistakes(signature)]
+    assert len(mistakes(signature)) == 2
+
+
+@pytest.mark.parametrize(
+    ("signature", "most"), [(by(GUID.upper().encode()), 400), (by(KEY, BODY + b"\n"), 5_000)], ids=["key", "message"]
+)
+def test_it_ends_when_nothing_with_fewer_mistakes_can_come(signature: str, most: int) -> None:
+    """A single mistake is not followed by the rest of what has one, nor by tens of thousands of tries with two."""
+    times = itertools.count()
+    assert diagnose([MANY], [signature], BODY, lambda: next(times) >= 0)
+    assert next(times) < most
 
 
 def test_no_key_is_in_what_it_says() -> None:

@@ -15,17 +15,19 @@ import pytest
 
 from tests.faults.combination import AND, choose, combine
 from tests.faults.episode import FAULTS, Ground
-from tests.faults.oracle import Finding
 from tests.faults.table import Table
 from tests.kafka.jars import NotInstalledError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.faults.fault import Fault
 
 AT_RANDOM = "at random"  # the name for a combination that is chosen by the episode's seed
 COMBINED = 10  # of these in each round
+KILLED = "relay killed"
+KILLS = 240  # of the relay in an hour; whenever there were fewer, they come before the next of the round
+HOUR = 3600.0
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -67,8 +69,12 @@ def main(  # noqa: PLR0917 - click's options
     What is printed of an episode repeats it: `--only "NAME" --episode SEED --strikes NUMBER`.
     """
     signal.signal(signal.SIGTERM, _interrupt)
-    table = Table(file)
-    episodes = _episodes(only, random.Random(seed), strikes, time.monotonic() + seconds)
+    table, began = Table(file), time.monotonic()
+
+    def lags() -> bool:
+        return KILLED in only and table.kills < KILLS * (time.monotonic() - began) / HOUR
+
+    episodes = _until(began + seconds, drawn(only, seed, strikes, lags))
     if episode is not None:
         episodes = ((name, episode, strikes) for name in only)
     try:
@@ -88,14 +94,27 @@ def _interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _episodes(names: list[str], chance: random.Random, strikes: int, end: float) -> Iterator[tuple[str, int, int]]:
-    """Give faults with the episode's seed and how often to strike, until the end of the time."""
+def _until(end: float, episodes: Iterator[tuple[str, int, int]]) -> Iterator[tuple[str, int, int]]:
+    while time.monotonic() < end:
+        yield next(episodes)
+
+
+def drawn(names: list[str], seed: int, strikes: int, lags: Callable[[], bool]) -> Iterator[tuple[str, int, int]]:
+    """Give faults with the episode's seed and how often to strike, without an end.
+
+    `lags`: whether kills of the relay are behind their pace; at most every other episode makes up for that.
+    """
+    chance, between = random.Random(seed), random.Random(f"{seed}/{KILLED}")
     while True:
         for name in chance.sample(names, len(names)):  # each once before any comes again
-            number, struck = chance.getrandbits(32), chance.randint(1, strikes) * _fault(name, 0).often
-            if time.monotonic() >= end:
-                return
-            yield name, number, struck
+            if lags():
+                yield _draw(KILLED, between, strikes)
+            yield _draw(name, chance, strikes)
+
+
+def _draw(name: str, chance: random.Random, strikes: int) -> tuple[str, int, int]:
+    """Give a fault with the episode's seed and how often to strike."""
+    return name, chance.getrandbits(32), chance.randint(1, strikes) * _fault(name, 0).often
 
 
 def _fault(name: str, seed: int) -> Fault:
@@ -108,6 +127,8 @@ def _fault(name: str, seed: int) -> Fault:
 def _play(ground: Ground, table: Table, name: str, seed: int, strikes: int) -> None:
     """Play an episode and add it to the table; one without an end is a fault of the relay, until it is explained."""
     fault = _fault(name, seed)
+    row = name if AND not in fault.name else f"{len(fault.name.split(AND))} at once"
+    repeated = f'--only "{fault.name}" --episode {seed} --strikes {strikes}'
     began = time.monotonic()
     try:
         found = ground.play(fault, seed, strikes=strikes)
@@ -115,12 +136,14 @@ def _play(ground: Ground, table: Table, name: str, seed: int, strikes: int) -> N
         table.skip(fault.name, str(skipped))
         return
     except Exception as error:  # noqa: BLE001 - whatever it was, it is this row's, and the run goes on
-        found = Finding(faults=["".join(traceback.format_exception(error, limit=-4))])
+        why = "".join(traceback.format_exception(error, limit=-4))
+        table.give_up(row, repeated, why)
+        word = f"NO VERDICT: {why}"
         ground.renew()
-    table.add(name if AND not in fault.name else f"{len(fault.name.split(AND))} at once", strikes, found)
-    word = "clean" if found.clean else f"NOT CLEAN: {found}"
-    took = time.monotonic() - began
-    click.echo(f'{took:5.1f} s --only "{fault.name}" --episode {seed} --strikes {strikes}: {word}', err=True)
+    else:
+        table.add(row, repeated, strikes, found)
+        word = "clean" if found.clean else f"NOT CLEAN: {found}"
+    click.echo(f"{time.monotonic() - began:5.1f} s {repeated}: {word}", err=True)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ FAULTS = {fault.name: fault for fault in (*processes.FAULTS, *machine.FAULTS, *t
 RATE = 150.0  # deliveries a second, at most
 WARM = 100  # deliveries accepted before the fault
 AFTER = 50  # and after it
+START = 180.0  # seconds until brokers have not started; without them the run is over
 
 
 class Ground:
@@ -40,7 +41,7 @@ class Ground:
         """Put other brokers in place of these, whatever state they are in."""
         self.cluster.stop()
         self._prepare()
-        self.cluster.start()
+        self.cluster.start(START)
 
     def play(self, fault: Fault, seed: int, rate: float = RATE, strikes: int = 1) -> Finding:
         """Strike so many times, and give the finding of it all; the brokers are whole again afterwards.
@@ -92,7 +93,7 @@ class Ground:
             self.admin.wait_until_whole()
 
     def __enter__(self) -> Self:
-        self.cluster.start()
+        self.cluster.start(START)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +14,13 @@ import pytest
 
 from tests.faults.fault import Fault, plain
 from tests.faults.network import through
+from tests.faults.oracle import rows_of
 from tests.running import until
 from tests.small_disk import crowd, small_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from collections.abc import Set as AbstractSet
 
     from tests.faults.scene import Scene
 
@@ -32,6 +34,7 @@ SMALL = {
 }
 STEP = 3000.0  # seconds; Kafka refuses a record from more than an hour ahead
 PATIENCE = 60.0
+WAITING = 40  # deliveries
 
 
 @contextmanager
@@ -61,22 +64,48 @@ def with_failing_fsync(folder: Path) -> Iterator[Mapping[str, str]]:
 
 
 def fill_disk(scene: Scene) -> None:
-    """Somebody else fills the disk to its last byte; what was accepted is published meanwhile."""
+    """While Kafka is away somebody else fills the disk to its last byte, and goes only when what waited is settled."""
+    with ExitStack() as stack:
+        with through(scene, lambda proxy: proxy.freeze()):
+            scene.run_until_more(WAITING)
+            full_since = _crowd(scene, stack)
+            owed = _pending(scene)
+            assert len(owed) >= WAITING / 2, "nothing waited for Kafka: nothing is proved"
+        _wait_until_refused(scene, full_since)
+        owed |= _pending(scene)
+        scene.recover()
+        until(lambda: not _pending(scene) & owed, PATIENCE)
+
+
+def crowd_disk(scene: Scene) -> None:
+    """Somebody else fills the disk to its last byte for a while."""
+    with ExitStack() as stack:
+        _wait_until_refused(scene, _crowd(scene, stack))
+        scene.run_for(scene.chance.uniform(0, 3))
+
+
+def _crowd(scene: Scene, stack: ExitStack) -> float:
+    """Fill the disk, and give since when it is full; the stack empties it again."""
     scene.excused.swept = True
     hog = crowd(scene.spool.parent)
-    try:
-        until(lambda: scene.load.refused_since(hog.stat().st_ctime), PATIENCE)
-        scene.run_for(scene.chance.uniform(0, 3))
-    finally:
-        hog.unlink()
+    stack.callback(hog.unlink)
+    return hog.stat().st_ctime
+
+
+def _wait_until_refused(scene: Scene, since: float) -> None:
+    """Let the load go on until the relay has refused a delivery, since a moment, that it had no room for."""
+    until(lambda: scene.load.refused_since(since), PATIENCE)
+
+
+def _pending(scene: Scene) -> AbstractSet[str]:
+    return {one for one, row in rows_of(scene.spool).items() if row.status == "pending"}
 
 
 def fill_spool(scene: Scene) -> None:
     """Kafka is away until the spool has no room; what was accepted is published later, and the rest is taken then."""
     scene.excused.swept = True
     with through(scene, lambda proxy: proxy.freeze()):
-        began = time.time()
-        until(lambda: scene.load.refused_since(began), PATIENCE)
+        _wait_until_refused(scene, time.time())
 
 
 def fail_fsync(scene: Scene) -> None:
@@ -124,7 +153,8 @@ def _set(folder: Path, words: str) -> None:
 
 
 FAULTS = (
-    Fault("disk full", fill_disk, part="relay", stage=on_small_disk),
+    Fault("disk full", fill_disk, by_door=True, part="several", stage=on_small_disk),
+    Fault("disk full for a while", crowd_disk, part="relay", stage=on_small_disk),
     Fault("spool full", fill_spool, SMALL, by_door=True, part="several"),
     Fault("fsync fails once", fail_fsync, part="relay", stage=with_failing_fsync),
     Fault("clock set forth and back", step_clock, part="relay", stage=with_clock),

@@ -46,12 +46,15 @@ class Excused:
 
 @dataclass(slots=True)
 class Finding:
-    """What an episode came to; all that are not `deliveries`, `dead`, `destroyed`, `moved` and `again` must be nothing.
+    """What episodes came to; `lost` to `unsettled` and `faults` must be nothing.
 
+    `deliveries`: how many were acknowledged; an episode without any proves nothing, and is at fault for it.
+    `kills`: how often the relay was ended by kill -9. `dead` to `again`: what no relay can make good.
     `recovery`: seconds from the end of the fault until all that had been accepted was read.
     """
 
     deliveries: int = 0
+    kills: int = 0
     lost: int = 0
     forged: int = 0
     doubled: int = 0
@@ -101,6 +104,8 @@ def judge(evidence: Evidence) -> Finding:
     is there once, records of a key are in the order of acceptance, and a place told is where the record is.
     """
     finding = Finding(deliveries=len(evidence.answered))
+    if not evidence.answered:
+        finding.faults.append("nothing was acknowledged, so nothing is proved")
     _judge_answered(evidence, finding)
     _judge_reads(evidence, finding)
     _judge_spool(evidence, finding)

@@ -13,13 +13,15 @@ if TYPE_CHECKING:
 # Longer than a broker may be silent (broker.session.timeout.ms), so that its partitions get other leaders.
 NOTICED = 6.0
 SHORT = {"kafka": {"delivery_timeout": "4s"}}
+KILLS = 5
 
 
 def kill_relay(scene: Scene) -> None:
-    """Kill -9 of the relay, with deliveries in flight, and a start at once."""
-    scene.run_until_more(scene.chance.randint(5, 100))
-    scene.relay.kill9()
-    scene.relay.start()
+    """Kill -9 of the relay, with deliveries in flight, and a start at once; and again, amid what it makes good."""
+    for _ in range(KILLS):
+        scene.run_until_more(scene.chance.randint(0, 50))
+        scene.relay.kill9()
+        scene.relay.start()
 
 
 def stop_relay(scene: Scene) -> None:
@@ -113,7 +115,7 @@ def freeze(scene: Scene, nodes: tuple[int, ...] | list[int], seconds: float) -> 
 
 
 FAULTS = (
-    Fault("relay killed", kill_relay, part="relay", often=15),
+    Fault("relay killed", kill_relay, part="relay", often=2),
     Fault("relay stopped and started", stop_relay, part="relay"),
     Fault("broker killed", kill_broker),
     Fault("controller killed", kill_controller),

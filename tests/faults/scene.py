@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self
+
+from confluent_kafka import KafkaException
 
 from tests.faults.auditor import audited
 from tests.faults.load import KEYS, KINDS, Load
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 PARTITIONS = 3
 NAMES = (*KEYS, "failed")
+OTHERS = 50
 PATIENCE = 120.0  # seconds for anything that has to come true in the end
 KAFKA = {"request_timeout": "3s", "topics": {"create": False}}
 
@@ -99,6 +103,12 @@ class Scene:
         """Let the load go on until the relay says that the lane of a topic is in trouble."""
         until(lambda: self._is_held(self.topics[short]), PATIENCE)
 
+    def wait_until_others_go_on(self, held: str) -> None:
+        """Let the load go on until so many deliveries of another source, sent from now on, are in its own topic."""
+        (other,) = KEYS.keys() - {held}
+        before = set(self.load.sent)
+        until(lambda: len(self.subscriber.found[self.topics[other]] - before) >= OTHERS, PATIENCE)
+
     def recover(self) -> float:
         """Wait until all that has been accepted by now was read; give the seconds that took."""
         started = time.monotonic()
@@ -122,7 +132,7 @@ class Scene:
             self.load.sent, self.load.answered, self.subscriber.reads, rows_of(self.spool), self.excused
         )
         finding = judge(evidence)
-        finding.recovery = recovery
+        finding.recovery, finding.kills = recovery, self.relay.kills
         finding.faults += self.load.wrong + self.subscriber.faults
         finding.faults += audited(self.relay.config, self._environment, self.excused)
         if finding.again > doubts or (doubts and not self.excused.doubts):
@@ -161,8 +171,9 @@ class Scene:
     def __exit__(self, kind: object, *rest: object) -> None:
         try:
             if kind is None:
-                for topic in self.topics.values():
-                    self.admin.delete(topic)
+                with suppress(KafkaException):  # only tidy: the verdict is there, and the names are used once
+                    for topic in self.topics.values():
+                        self.admin.delete(topic)
         finally:
             self.load.abort()
             self.subscriber.close()

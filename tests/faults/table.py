@@ -23,13 +23,24 @@ class Table:
         self._findings: dict[str, Finding] = {}
         self._struck: dict[str, int] = {}
         self._failed: dict[str, int] = {}
+        self._unjudged: dict[str, int] = {}
+        self._told: list[str] = []
         self._skipped: dict[str, str] = {}
 
-    def add(self, fault: str, struck: int, found: Finding) -> None:
-        """Add an episode to the row of its fault."""
+    def add(self, fault: str, episode: str, struck: int, found: Finding) -> None:
+        """Add an episode to the row of its fault; `episode` is how to repeat it, told if it was not clean."""
         self._findings[fault] = self._findings.get(fault, Finding()) + found
         self._struck[fault] = self._struck.get(fault, 0) + struck
         self._failed[fault] = self._failed.get(fault, 0) + (not found.clean)
+        if not found.clean:
+            self._told.append(f"failed: {episode}: {_first(found.faults) if found.faults else 'see its row'}")
+        self._keep()
+
+    def give_up(self, fault: str, episode: str, why: str) -> None:
+        """Note an episode that broke off; whatever it did before that counts for nothing, as nobody judged it."""
+        self._findings.setdefault(fault, Finding())
+        self._unjudged[fault] = self._unjudged.get(fault, 0) + 1
+        self._told.append(f"no verdict: {episode}: {_first([why])}")
         self._keep()
 
     def skip(self, fault: str, why: str) -> None:
@@ -38,27 +49,34 @@ class Table:
         self._keep()
 
     @property
+    def kills(self) -> int:
+        """Count the kills of the relay in all that was judged."""
+        return sum(found.kills for found in self._findings.values())
+
+    @property
     def clean(self) -> bool:
         """Tell whether there was an episode, and every promise was kept in all."""
-        return bool(self._findings) and not any(self._failed.values())
+        return bool(self._findings) and not any(self._failed.values()) and not self._unjudged
 
     def __str__(self) -> str:
-        """Give it in Markdown; `failed` counts the episodes that were not clean, or had no end."""
-        columns = ("fault", "struck", "deliveries", "failed", *PROMISED, *EXCUSED, "recovery, s")
-        lines = [columns, ("---",) * len(columns)]
-        lines += [
-            self._row(name, found, self._struck[name], self._failed[name])
-            for name, found in sorted(self._findings.items())
-        ]
-        total = sum(self._findings.values(), Finding())
-        lines.append(self._row("all", total, sum(self._struck.values()), sum(self._failed.values())))
-        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-        return "\n".join([table, *(f"\nnot done: {name}: {why}" for name, why in sorted(self._skipped.items()))])
+        """Give it in Markdown, and under it in words each episode that was not clean.
 
-    @staticmethod
-    def _row(name: str, found: Finding, struck: int, failed: int) -> tuple[str, ...]:
+        `failed` counts those in which a promise was broken, `no verdict` those that broke off.
+        """
+        columns = ("fault", "struck", "kills", "deliveries", "failed", "no verdict", *PROMISED, *EXCUSED, "recovery, s")
+        lines = [columns, ("---",) * len(columns)]
+        lines += [self._row(name, found, [name]) for name, found in sorted(self._findings.items())]
+        lines.append(self._row("all", sum(self._findings.values(), Finding()), list(self._findings)))
+        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        skipped = (f"not done: {name}: {why}" for name, why in sorted(self._skipped.items()))
+        return "\n".join([table, *(f"\n{words}" for words in (*self._told, *skipped))])
+
+    def _row(self, name: str, found: Finding, rows: list[str]) -> tuple[str, ...]:
+        struck, failed, unjudged = (
+            sum(counts.get(row, 0) for row in rows) for counts in (self._struck, self._failed, self._unjudged)
+        )
         counts = (getattr(found, column) for column in (*PROMISED, *EXCUSED))
-        figures = (struck, found.deliveries, failed, *counts)
+        figures = (struck, found.kills, found.deliveries, failed, unjudged, *counts)
         return name, *(f"{figure:,}" for figure in figures), f"{found.recovery:.1f}"
 
     def _keep(self) -> None:
@@ -66,3 +84,8 @@ class Table:
             fresh = self._file.with_name(f"{self._file.name}.new")
             fresh.write_text(f"{self}\n")
             fresh.replace(self._file)
+
+
+def _first(faults: list[str]) -> str:
+    """Give the last line of the first of them, where an error says what it is."""
+    return faults[0].strip().rpartition("\n")[2]

@@ -35,6 +35,6 @@ def ground() -> Iterator[Ground]:
 @pytest.mark.parametrize("name", SHORT)
 def test_nothing_is_lost_doubled_or_out_of_order(ground: Ground, name: str) -> None:
     """What was acknowledged is read once and in order by who reads all along; nothing else is."""
-    found = ground.play(FAULTS[name], seed=1, strikes=3 if name == "relay killed" else 1)
+    found = ground.play(FAULTS[name], seed=1, strikes=1)
     assert found.clean, found
     assert found.deliveries > 100

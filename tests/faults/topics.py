@@ -13,6 +13,7 @@ from tests.faults.processes import NOTICED, SHORT
 from tests.running import until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from collections.abc import Set as AbstractSet
 
     from tests.faults.scene import Scene
@@ -26,6 +27,7 @@ def too_few_in_sync(scene: Scene) -> None:
     scene.admin.set(topic, "min.insync.replicas", "3")
     scene.cluster.kill(node)
     scene.wait_until_held("contoso")
+    scene.wait_until_others_go_on("contoso")
     scene.run_for(scene.chance.uniform(0, NOTICED))
     scene.cluster.restart(node)
 
@@ -38,6 +40,7 @@ def leaderless(scene: Scene) -> None:
     scene.cluster.pause(node)
     try:
         scene.wait_until_held("contoso")
+        scene.wait_until_others_go_on("contoso")
         scene.run_for(NOTICED)
     finally:
         scene.cluster.resume(node)
@@ -80,6 +83,7 @@ def _forbid(scene: Scene, *operations: AclOperation) -> None:
     scene.admin.forbid(topic, *operations)
     try:
         scene.wait_until_held("contoso")
+        scene.wait_until_others_go_on("contoso")
         scene.run_for(scene.chance.uniform(0, 3))
     finally:
         scene.admin.allow(topic)
@@ -97,10 +101,10 @@ def _make_again(scene: Scene, short: str, replicas: list[list[int]], config: dic
     scene.subscriber.follow(topic)
 
 
-def _in_sync(scene: Scene, topic: str) -> AbstractSet[int]:
-    """Give the replicas in sync; none while a frozen broker is the one that is asked."""
+def _asked(ask: Callable[[str], Iterable[int]], topic: str) -> AbstractSet[int]:
+    """Give the nodes that are asked for; none while the broker that is asked is frozen or gone."""
     try:
-        return scene.admin.in_sync(topic)
+        return set(ask(topic))
     except KafkaException:
         return set()
 
@@ -115,13 +119,13 @@ def elect_uncleanly(scene: Scene) -> None:
     scene.run_until_more(50)
     scene.cluster.pause(behind)
     try:
-        until(lambda: _in_sync(scene, topic) == {leader}, PATIENCE)
+        until(lambda: _asked(scene.admin.in_sync, topic) == {leader}, PATIENCE)
         scene.run_until_more(50)
         scene.subscriber.forget(topic)
         scene.cluster.kill(leader)
     finally:
         scene.cluster.resume(behind)
-    until(lambda: set(scene.admin.leaders(topic)) == {behind}, PATIENCE)
+    until(lambda: _asked(scene.admin.leaders, topic) == {behind}, PATIENCE)
     scene.excused.destroyed[topic] = frozenset(scene.load.sent)
     scene.subscriber.follow(topic)
     scene.cluster.restart(leader)

@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import MessageSizeTooLargeError, NotEnoughReplicasError
+from aiokafka.producer import sender
+from aiokafka.producer.message_accumulator import MessageBatch
 from aiokafka.producer.transaction_manager import PidAndEpoch, TransactionManager
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.structs import TopicPartition
 from confluent_kafka import Producer as Librdkafka
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +32,7 @@ from relay.kafka import (
     record_size,
 )
 from relay.kafka.producer import SEQUENCE_MAX
+from relay.kafka.retries import noted
 from tests.kafka.broker import CLUSTER_ID
 from tests.kafka.reader import read_topic
 from tests.kafka_room.conftest import freeze
@@ -251,7 +256,15 @@ async def test_aiokafka_has_the_private_attributes() -> None:
     assert producer._sender.sender_task is None
     assert producer._closed is False
     producer._closed = True  # as a kill does, or its end would warn
-    assert producer.client.cluster is not None
+    assert producer.client.cluster.leader_for_partition(TopicPartition("t", 0)) is None
+    retried = noted(producer)
+    handler = sender.SendProduceReqHandler(producer._sender, {})
+    batch = MessageBatch(TopicPartition("t", 0), producer.create_batch(), ttl=60, linger_time=0)
+    for error, again in ((NotEnoughReplicasError(), True), (MessageSizeTooLargeError(), False)):
+        assert handler._can_retry(error, batch) is again
+    assert {at: type(error) for at, error in retried.items()} == {TopicPartition("t", 0): NotEnoughReplicasError}
+    for way_to_try_again in (handler.do, handler.handle_response):
+        assert "_can_retry" in way_to_try_again.__code__.co_names
 
 
 @pytest.mark.parametrize(

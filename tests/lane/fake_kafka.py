@@ -104,7 +104,8 @@ class FakeKafka:
 
     `faults` are met by the next batches in turn. `open_failures` is how many producers will not open.
     `delivery_timeout` is how long a batch without an answer is waited for. `hung` is set while one is.
-    Of topics that are `silent` no batch is written or answered.
+    Of topics that are `silent` no batch is written or answered; those sent meanwhile are when the topic no longer is.
+    `why` is what is told of batches without an answer.
     `readable` is whether the relay may read topics back. `open_now` and `open_most` count producers, `opened`
     names them. `watch` sees each send before it is done.
     """
@@ -118,6 +119,7 @@ class FakeKafka:
         self.hung = asyncio.Event()
         self.readable = True
         self.silent: set[str] = set()
+        self.why = ""
         self.open_now = self.open_most = 0
         self.opened: list[tuple[str, Identity]] = []
         self.delivery_timeout = delivery_timeout
@@ -190,11 +192,12 @@ class FakeProducer:
         assert self._open, "sent by a producer that was killed"
         self._kafka.watch(self, batches)
         outcomes: dict[int, Outcome] = {}
-        silent = []
+        silent: dict[int, int] = {}
+        still = self._topic in self._kafka.silent
         for partition, records in batches.items():
             assert records, "an empty batch"
             fault = self._kafka.faults.popleft() if self._kafka.faults else None
-            fault = HANG if self._topic in self._kafka.silent else fault
+            fault = HANG if still else fault
             base = self.next_sequence(partition)
             self._sequences[partition] = base + len(records)
             if fault is None or fault.written:
@@ -202,12 +205,17 @@ class FakeProducer:
             if fault and fault.refusal:
                 outcomes[partition] = fault.refusal
             elif fault:
-                silent.append(partition)
+                silent[partition] = base
         await asyncio.sleep(0)
         if silent:
             self._kafka.hung.set()
             began = time.monotonic()
-            while (waited := time.monotonic() - began) < self._kafka.delivery_timeout and not hurried(waited):  # noqa: ASYNC110 - only asking tells
+            while (waited := time.monotonic() - began) < self._kafka.delivery_timeout:
+                if hurried(waited, self._kafka.why):
+                    break
+                if still and self._topic not in self._kafka.silent:
+                    taken = self._kafka.topics[self._topic]
+                    return {p: taken.take(p, self.identity, base, batches[p]) for p, base in silent.items()}
                 await asyncio.sleep(0.001)
             self._kafka.hung.clear()
             outcomes |= dict.fromkeys(silent, Refused(Kind.CURABLE, "no answer"))

@@ -54,7 +54,7 @@ async def send(scene: Scene, batch: Batch, topic: str) -> None:
     """Send a journalled batch, and be gone before it is settled."""
     producer = await scene.kafka.open_producer(await scene.kafka.topic(topic), batch.identity)
     producer.rewind(batch.partition, batch.flight.base_sequence)
-    await producer.send({batch.partition: batch.records}, lambda _: False)
+    await producer.send({batch.partition: batch.records}, lambda *_: False)
     await producer.kill()
 
 

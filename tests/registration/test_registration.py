@@ -165,21 +165,15 @@ async def test_what_cannot_be_made_anew_gets_the_types_it_had_and_is_let_be(simu
     assert (simulated.asked[Part.REGISTER], simulated.asked[Part.DELETE]) == (3, 1)
 
 
-@pytest.mark.parametrize(
-    ("habits", "types", "deleted"),
-    [({Habit.EXPANDS}, ("*",), 1), ({Habit.EXPANDS, Habit.KEEPS}, ("*",), 1), ({Habit.LOWERS}, WANTED.types, 0)],
-)
-async def test_what_is_listed_otherwise_is_mended_once(
-    simulated: SimulatedPoint, habits: set[Habit], types: tuple[str, ...], deleted: int
-) -> None:
-    """An API that writes types or paths its own way is a warning and one log line, until what it lists changes."""
+@pytest.mark.parametrize("habits", [{Habit.EXPANDS}, {Habit.EXPANDS, Habit.KEEPS}])
+async def test_types_that_are_listed_otherwise_are_mended_once(simulated: SimulatedPoint, habits: set[Habit]) -> None:
+    """An API that writes types its own way is a warning and one log line, until what it lists changes."""
     simulated.habits |= habits
-    url = "https://relay.contoso.com/Webhooks"
     with capture_logs() as log:
-        async with registrar(simulated, every=1.0, url=url, types=types) as (one, _):
+        async with registrar(simulated, every=1.0, types=("*",)) as (one, _):
             await until(lambda: logged(log, "registration.unmended"))
             asked = (simulated.asked[Part.REGISTER], simulated.asked[Part.DELETE])
-            assert asked == (1 + deleted, deleted)
+            assert asked == (2, 1)
             looked = simulated.asked[Part.LIST]
             await until(lambda: simulated.asked[Part.LIST] >= looked + 2)
             assert one.check.state is State.WARN
@@ -188,7 +182,39 @@ async def test_what_is_listed_otherwise_is_mended_once(
             simulated.habits.clear()
             simulated.endpoints.clear()
             await until(lambda: one.check.state is State.OK)
-    assert simulated.endpoints == {url: types}
+    assert simulated.endpoints == {URL: ("*",)}
+
+
+async def test_a_url_that_is_listed_otherwise_is_registered_each_time(simulated: SimulatedPoint) -> None:
+    """Where the URL never shows, the row fails, the log says it once, and to register it again deletes nothing."""
+    simulated.habits.add(Habit.LOWERS)
+    url = URL.replace("/webhooks", "/Webhooks")
+    with capture_logs() as log:
+        async with registrar(simulated, every=0.05, url=url) as (one, _):
+            await until(lambda: simulated.asked[Part.REGISTER] == 2)
+            simulated.endpoints["https://other"] = ("*",)
+            await until(lambda: simulated.asked[Part.REGISTER] == 4)
+            assert (one.check.state, one.check.stops) == (State.FAIL, False)
+            assert "is not registered" in one.check.detail
+            assert "it is registered again at the next look" in one.check.detail
+            assert [line["event"] for line in log] == ["registration.missing", "registration.unmended"]
+            simulated.habits.clear()
+            await until(lambda: one.check.state is State.OK)
+    assert (simulated.endpoints[url], simulated.asked[Part.DELETE]) == (WANTED.types, 0)
+    assert "hunter2" not in str(log)
+
+
+async def test_a_post_that_did_nothing_is_not_the_last(simulated: SimulatedPoint) -> None:
+    """A registration that was deleted, and whose POST was answered 200 for nothing, is there at the next look."""
+    with capture_logs() as log:
+        async with registrar(simulated, every=0.05) as (one, _):
+            await until(lambda: one.check.state is State.OK)
+            simulated.switch(Part.REGISTER, faults.status(200), times=2)
+            simulated.endpoints.clear()
+            await until(lambda: simulated.endpoints == {URL: WANTED.types})
+            await until(lambda: one.check.state is State.OK)
+    lost = ["registration.missing", "registration.unmended", "registration.mended"]
+    assert [line["event"] for line in log] == ["registration.missing", "registration.mended", *lost]
 
 
 async def test_a_stop_after_the_deletion_waits_for_the_registration(simulated: SimulatedPoint) -> None:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
+import itertools
 import threading
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+from relay.core.model import Key
 from relay.core.signature import sign
 from relay.rejected import examiner
 from relay.rejected.examiner import Examiner
@@ -45,6 +50,25 @@ async def test_time_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     verdict, explained = await doctor.examine(SOURCE, LOUD, BODY)
     doctor.stop()
     assert (str(verdict)[:38], explained) == ("not found out in the time there was; r", False)
+
+
+async def test_what_was_found_in_time_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that another source lent is found in a large body among many keys; and what is found is not thrown away."""
+    reads = itertools.count()
+    clock = SimpleNamespace(thread_time=lambda: next(reads) / 1000, sleep=lambda _: None)
+    monkeypatch.setattr(examiner, "time", clock)  # five hundred tries are all the time there is
+    body = b'{"n": [%s]}' % b",".join([b'"xxx"'] * 2_000)
+    own = replace(SOURCE, keys=tuple(Key(f"k{number}", str(number).encode() * 36) for number in range(9)))
+    lender = replace(SOURCE, name="fabrikam", path="/fabrikam")
+    doctor = Examiner(lambda: [own, lender])
+    lent = "it is signed with a key of the source fabrikam"
+    for signature, said in (
+        (sign(SECRET, body), lent),
+        (hmac.digest(SECRET, body, "sha256").hex(), f"{lent}; the signature is in hexadecimal digits"),
+    ):
+        verdict, explained = await doctor.examine(own, [signature], body)
+        assert (str(verdict).endswith(f", but {said}"), explained) == (True, True)
+    doctor.stop()
 
 
 async def test_few_wait_and_the_loop_is_free(monkeypatch: pytest.MonkeyPatch) -> None:

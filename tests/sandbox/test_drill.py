@@ -25,7 +25,8 @@ from relay.sandbox.failure import Failure
 from relay.sandbox.ordeal import Blow, Ordeal
 from relay.sandbox.verdict import Verdict
 from relay.sandbox.volley import Due, Sent, Volley
-from tests.running import RELAY, settings, until
+from tests.running import RELAY, until
+from tests.sandbox.configured import configured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,13 +95,6 @@ def plan(path: Path, **changes: object) -> Plan:
         "config": path, "rate": 100, "seconds": 1, "seed": 1, "prefix": "drill-test.", "keep": False,
     }  # fmt: skip
     return Plan(**(fields | changes))  # type: ignore[arg-type]
-
-
-def configured(folder: Path, bootstrap: str, **sections: object) -> Path:
-    """Write a user's configuration."""
-    path = folder / "relay.yaml"
-    path.write_text(json.dumps(settings(bootstrap, folder, "users.{type}", **sections)))
-    return path
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from relay.core.errors import Unavailable
 from relay.spool import Damaged, Journal
 from relay.spool.file import PAGE_SIZE, connect_reader
+from relay.spool.lock import Lock
 from relay.spool.salvage import salvage
 from relay.spool.writer import Writer
 from tests.spool.pages import pages_of, ruin
@@ -183,7 +184,7 @@ async def test_what_is_taken_away_while_a_read_fails_is_put_back_too(path: Path,
 
 def test_what_is_taken_away_when_a_commit_failed_is_put_back_too(path: Path) -> None:
     """A commit that would open the file anew does not close the connection that alone reads what was acknowledged."""
-    writer = Writer(path, max_size=64 * MIB, remembered=1000, ballast=0)
+    writer = Writer(path, Lock(path), max_size=64 * MIB, remembered=1000, ballast=0)
     append(writer.store, entry("1"), entry("2"))
     path.unlink()
     writer.store.sound = False
@@ -198,7 +199,7 @@ def test_a_file_made_anew_that_cannot_be_opened_is_not_made_of_a_closed_one(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The salvage closes what it read: when the new file fails at once, the next attempt reads that one."""
-    writer = Writer(path, max_size=64 * MIB, remembered=1000, ballast=0)
+    writer = Writer(path, Lock(path), max_size=64 * MIB, remembered=1000, ballast=0)
     append(writer.store, entry("1"), entry("2"))
     path.unlink()
     with monkeypatch.context() as failing:

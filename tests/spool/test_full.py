@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from relay.core.errors import Cause, Unavailable
 from relay.spool import Appended, Journal, Spool
+from relay.spool.lock import Lock
 from relay.spool.writer import Writer
 from tests.small_disk import crowd, small_disk
 from tests.spool.samples import FLIGHT, MIB, entry, forget, look, published, spool_at, until
@@ -151,7 +152,7 @@ def test_what_no_squeeze_helps_is_refused_and_journals_are_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When there is no room either way deliveries are told that the disk is full, and what settles is on disk."""
-    writer = Writer(tmp_path / "spool.db", max_size=SIZE, remembered=1000, ballast=0)
+    writer = Writer(tmp_path / "spool.db", Lock(tmp_path / "spool.db"), max_size=SIZE, remembered=1000, ballast=0)
     with closing(writer):
         writer.commit([entry("1")], [])
         monkeypatch.setattr(writer, "_commit_if_room", lambda _entries, _journals: None)

@@ -40,7 +40,7 @@ def test_what_the_file_holds_is_counted_when_it_is_opened(path: Path) -> None:
         room = Room(store.connection, 10 * MIB)
         assert room.pending == 2
         usage = room.usage
-        assert (usage.used, usage.dead) == (in_use(path) + 2 * OWED, size(70, "345"))
+        assert (usage.used, usage.dead, usage.dead_letters) == (in_use(path) + 2 * OWED, size(70, "345"), 1)
         assert (usage.max_size, usage.reserve, usage.dead_quota) == (10 * MIB, MIB, 10 * MIB // 4)
         assert store.connection.pragma("max_page_count") == 10 * MIB // PAGE_SIZE
 
@@ -65,11 +65,11 @@ def test_what_is_on_disk_is_adopted(path: Path) -> None:
     """The bytes in use are said anew, and the sums move."""
     with opened(path) as store:
         room = Room(store.connection, 10 * MIB)
-        room.take(1000, pending=3, owed=50, dead=7)
-        room.take(2000, pending=-1, owed=-20, dead=-3)
-        assert (room.pending, room.usage.used, room.usage.dead) == (2, 2030, 4)
+        room.take(1000, pending=3, owed=50, dead=7, dead_letters=2)
+        room.take(2000, pending=-1, owed=-20, dead=-3, dead_letters=-1)
+        assert (room.pending, room.usage.used, room.usage.dead, room.usage.dead_letters) == (2, 2030, 4, 1)
         room.take(3000)
-        assert (room.pending, room.usage.used, room.usage.dead) == (2, 3030, 4)
+        assert (room.pending, room.usage.used, room.usage.dead, room.usage.dead_letters) == (2, 3030, 4, 1)
 
 
 def test_what_dies_is_measured(path: Path) -> None:
@@ -87,9 +87,10 @@ def test_what_leaves_the_dead_is_measured_as_it_was_when_it_came(path: Path, id_
     """An id in which SQLite sees an early end, or that is longer in bytes, leaves nothing behind in the quota."""
     with opened(path) as store:
         append(store, entry(id_, status=Status.DEAD))
-        dead = store.usage.dead
+        dead = store.usage
         store.commit((), (Journal(discards=(Discard(1, "noise"),)),), NOW)
-        assert (dead > 1000, store.usage.dead) == (True, 0)
+        assert (dead.dead > 1000, dead.dead_letters) == (True, 1)
+        assert (store.usage.dead, store.usage.dead_letters) == (0, 0)
 
 
 def test_the_disk_allots_what_the_file_grows_to(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

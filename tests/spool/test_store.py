@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from relay.core.errors import Reason, Unavailable
 from relay.core.model import Status
 from relay.spool import Appended, Journal, Told, Verdict
-from relay.spool.store import WARM
+from relay.spool.memory import WARM
 from tests.spool.samples import (
     FLIGHT,
     MIB,

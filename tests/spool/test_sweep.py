@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,10 +10,28 @@ import pytest
 from relay.core.errors import Unavailable
 from relay.core.model import Status
 from relay.spool import Journal
-from tests.spool.samples import MIB, NOW, alter, append, disk_refuses, entry, look, opened, published
+from relay.spool.store import Store
+from tests.spool.samples import (
+    MIB,
+    NOW,
+    alter,
+    append,
+    disk_refuses,
+    entry,
+    forget,
+    look,
+    opened,
+    published,
+    spool_at,
+    until,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from relay.metrics import Metrics
+
+HOUR = 3600.0
 
 
 def test_the_sweep_takes_what_is_old(path: Path) -> None:
@@ -100,3 +119,43 @@ def test_what_a_failed_sweep_left_goes_with_the_next(path: Path) -> None:
         with disk_refuses(path), pytest.raises(Unavailable):
             store.sweep(NOW + 1)
         assert store.sweep(NOW + 1) == 1
+
+
+@pytest.mark.parametrize(
+    ("settled", "swept", "leave"),
+    [
+        (0.0, 0.0, False),
+        (0.0, HOUR - 60, False),
+        (0.0, HOUR + 60, True),
+        (0.0, -HOUR, False),
+        (HOUR, 0.0, False),
+        (HOUR, HOUR + 60, False),
+        (-HOUR - 60, 0.0, True),
+    ],
+)
+async def test_retention_is_by_the_clock(
+    path: Path, metrics: Metrics, monkeypatch: pytest.MonkeyPatch, *, settled: float, swept: float, leave: bool
+) -> None:
+    """By a clock so many seconds off as it settles and as it sweeps: pending and dead stay, others go by their age."""
+    now, swept_with, sweep = time.time, list[int](), Store.sweep
+
+    def note(store: Store, older_than: float) -> int:
+        swept_with.append(sweep(store, older_than))
+        return swept_with[-1]
+
+    monkeypatch.setattr("relay.spool.spool.PROBE_INTERVAL", 0.01)
+    monkeypatch.setattr(time, "time", lambda: now() + settled)
+    async with spool_at(path, metrics, retention=HOUR) as spool:
+        for number, status in enumerate((Status.PENDING, Status.PENDING, Status.DEAD, Status.DROPPED), 1):
+            await spool.append(entry(f"{number}", status=status), forget)
+        await spool.write(Journal((published(2),)))
+        monkeypatch.setattr(time, "time", lambda: now() + swept)
+        monkeypatch.setattr(Store, "sweep", note)
+        monkeypatch.setattr("relay.spool.spool.SWEEP_INTERVAL", 0.0)
+        await until(lambda: swept_with.count(0) > 1)  # each sweep goes on until nothing more leaves
+    assert sum(swept_with) == 2 * leave
+    stay = [(1, "pending"), (3, "dead")]
+    stay += [] if leave else [(2, "published"), (4, "dropped")]
+    assert look(path, "SELECT number, status FROM deliveries") == sorted(stay)
+    bodies = [(number,) for number, _ in sorted(stay)]
+    assert look(path, "SELECT number FROM bodies") == bodies

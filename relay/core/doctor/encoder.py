@@ -34,6 +34,15 @@ LAYOUTS = (
 )
 
 
+DOCUMENTED = (
+    "name", "type", "content", "meta", "requestedOn", "requesterId", "url", "microsoftId", "error", "correlationId",
+    "timeStamp", "idempotencyKey",
+)  # fmt: skip
+"""The members of a delivery in the vendor's order: for the whole, its content and its meta at once, as none of them
+has two in another order."""
+PLACES = {name: place for place, name in enumerate(DOCUMENTED)}
+
+
 class Escapes(NamedTuple):
     """What an encoder escapes in a string beyond what JSON asks for: each sign by `escape`, a format of its number."""
 
@@ -65,14 +74,30 @@ def encodings(text: str) -> Iterator[tuple[str, bytes]]:
         return
     with suppress(ValueError, RecursionError):
         value = json.loads(text)
-        for layout, ordered in itertools.product(LAYOUTS, (False, True)):
+        orders = (
+            ("", value, False),
+            (", its keys sorted", value, True),
+            (", its keys in the vendor's order", _documented(value), False),
+        )
+        for layout, (order, ordered, by_name) in itertools.product(LAYOUTS, orders):
             plain = json.dumps(
-                value, indent=layout.indent, separators=layout.separators, ensure_ascii=False, sort_keys=ordered
+                ordered, indent=layout.indent, separators=layout.separators, ensure_ascii=False, sort_keys=by_name
             )
-            name = f"{layout.name}, its keys sorted" if ordered else layout.name
+            name = layout.name + order
             yield from _ended(name, plain)
-            for by in ESCAPES[:1] if ordered else ESCAPES:
+            for by in ESCAPES[:1] if order else ESCAPES:
                 yield from _ended(f"{name}, {by.name}", _escaped(plain, by))
+
+
+def _documented(value: object) -> object:
+    """Give a JSON value with the members of its objects as the vendor's documentation orders them, then the others.
+
+    The documentation once has a space behind a name.
+    """
+    if isinstance(value, dict):
+        names = sorted(value, key=lambda name: PLACES.get(name.strip(), len(PLACES)))
+        return {name: _documented(value[name]) for name in names}
+    return [_documented(one) for one in value] if isinstance(value, list) else value
 
 
 def _ended(name: str, text: str) -> Iterator[tuple[str, bytes]]:
@@ -81,7 +106,7 @@ def _ended(name: str, text: str) -> Iterator[tuple[str, bytes]]:
         written = text.replace("\n", end)
         yield f"it was JSON {name}{lines}", written.encode("utf-8", "surrogatepass")
         yield (
-            f"it was JSON {name}{lines}, and one more of them at its end",
+            f"it was JSON {name}{lines}, and one more end of a line behind it",
             (written + end).encode("utf-8", "surrogatepass"),
         )
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MAX_MESSAGE = 1 << 18
 """Bytes of a message that is tried in all its forms; a larger one is only tried as it came."""
 
-MEND = "let it pass byte for byte through whatever is in front"
+MEND = "have the sender sign the bytes that it sends, and let them pass unchanged through whatever is in front"
 
 
 def messages(signs: Signs, body: bytes) -> Iterator[Variant]:
@@ -34,7 +34,7 @@ def messages(signs: Signs, body: bytes) -> Iterator[Variant]:
         with suppress(Rejected):
             read.append(Variant(message_of(reading, body), mistakes))
     changed = (
-        Variant(value, (*message.mistakes, Mistake(f"the body was changed on its way: {name}", MEND)))
+        Variant(value, (*message.mistakes, Mistake(f"what came is not what was signed: {name}", MEND)))
         for message in read
         if len(message.value) <= MAX_MESSAGE
         for name, value in _forms(message.value)
@@ -54,7 +54,7 @@ def _forms(came: bytes) -> Iterator[tuple[str, bytes]]:
         text = came.removeprefix(BOM).decode()
         for name in ("utf-16-le", "utf-16-be"):
             yield f"it was signed as {name.upper()}", text.encode(name)
-        yield "it was signed as UTF-16 with its mark", text.encode("utf-16")
+        yield "it was signed as UTF-16 with a byte order mark", text.encode("utf-16")
         yield from encodings(text)
     for name in ("utf-16-le", "utf-16-be"):
         with suppress(UnicodeDecodeError):
