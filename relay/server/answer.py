@@ -26,7 +26,7 @@ REFUSALS: Mapping[Refusal, tuple[int, str]] = {
     Refusal.BAD_SIGNATURE: (401, UNAUTHENTICATED),
     Refusal.BAD_QUERY: (401, UNAUTHENTICATED),
     Refusal.FOREIGN_NETWORK: (403, "clients of this network may not send here"),
-    Refusal.THROTTLED: (429, "too many requests of this network were refused"),
+    Refusal.THROTTLED: (429, "too many requests whose signature is missing or wrong"),
     Refusal.UNKNOWN_PATH: (404, "no source has this path"),
     Refusal.METHOD: (405, "deliveries are posted"),
     Refusal.BODY_INCOMPLETE: (400, "the body ended early or was framed wrongly"),

@@ -43,7 +43,7 @@ TOLD_OF = 4096
 SPARE_TIME = 1.0
 UNREAD = frozenset({Refusal.REPEATED_SIGNATURE, Refusal.MALFORMED_SIGNATURE})
 """What is refused before the body is read, and can be explained with it alone."""
-AT_THE_DOOR = UNREAD | {Refusal.MISSING_SIGNATURE, Refusal.BAD_QUERY, Refusal.UNKNOWN_PATH}
+AT_THE_DOOR = UNREAD | {Refusal.MISSING_SIGNATURE, Refusal.BAD_QUERY}
 """What is counted here, by network: signatures that fit no key `Ingest` has counted, by source and network."""
 NOBODY = Source("", "", "", (Key("", secrets.token_bytes(36)),), Signs.BODY, UTC)
 
