@@ -44,13 +44,13 @@ MISMATCH_INTERVAL = 60.0  # seconds between two warnings of one source's Algorit
 class Headers(NamedTuple):
     """The headers that mean something to the relay, each with all its values, as received.
 
-    `may_fail` is asked, once, when the signature turns out to fit no key: False when too many of its sender's did.
+    `may_misfit` is asked, once, when the signature turns out to fit no key: False when too many of its network's did.
     """
 
     signatures: Sequence[str]
     algorithms: Sequence[str]
     traceparent: str | None
-    may_fail: Callable[[], bool]
+    may_misfit: Callable[[], bool]
 
 
 class Ingest:
@@ -112,9 +112,10 @@ class Ingest:
         return delivery
 
     async def _authenticate_anew(self, ring: Keyring, headers: Headers, body: bytes, rejected: Rejected) -> Delivery:
-        """Authenticate under keys that are new since; one whose network fails too often has none looked for."""
-        if not headers.may_fail():
-            ring.put_off()
+        """Authenticate under keys that are new since; one whose network fails too often waits for none, and asks."""
+        if not headers.may_misfit():
+            if rejected.refusal is Refusal.BAD_SIGNATURE:
+                ring.ask()
             raise Rejected(Refusal.THROTTLED)
         try:
             return self._authenticate(await ring.renewed(ring.source, rejected, len(body)), headers, body)

@@ -110,14 +110,9 @@ class Unavailable(Fate):
         retry_after: int = 1,
         busy: bool = False,
         cause: Cause = Cause.SPOOL_ERROR,
-        quiet: bool = False,
     ) -> None:
-        """Keep a sentence for the log, the seconds to wait, and the closed cause; `busy` is load, thus 429.
-
-        What is `quiet` is counted and not logged: a forger has it at will.
-        """
+        """Keep a sentence for the log, the seconds to wait, and the closed cause; `busy` is load, thus 429."""
         super().__init__(detail)
         self.retry_after = retry_after
         self.busy = busy
-        self.quiet = quiet
         self.cause = Cause.BUSY if busy else cause

@@ -32,7 +32,6 @@ log = structlog.get_logger()
 PATIENCE = 3.0  # seconds that a request waits for a fetch
 LONGEST_FETCH = 30.0  # seconds that a person waits for one
 WAITING, HELD = 100, 16 << 20  # requests that wait together, and bytes of their bodies
-FRESH = 5.0  # seconds after a fetch in which no newer key is supposed
 LONGEST_SLEEP = 60.0  # the clock may be set, and keys end by it
 
 LEAKED = "was retired by hand and is not taken back; generate a new signature key in Syskit Point's settings"
@@ -95,7 +94,7 @@ class Keyring:
         if not self._fetching:
             self._judge(rejected)
         seen = self._begun
-        self._ask()
+        self.ask()
         if self._pace.soonest - time.monotonic() > PATIENCE:
             raise self._unavailable(self.fault or "the key was fetched lately, and is fetched again soon")
         if self._waiting >= WAITING or (self._waiting and self._held + size > HELD):
@@ -116,10 +115,11 @@ class Keyring:
             self._judge(rejected)
         return self.source
 
-    def put_off(self) -> None:
-        """Raise `Unavailable`, which no log tells, when there may be a newer key; nothing is fetched for it."""
-        if self._fetching and (self.fault or time.time() - (self.fetched_at or 0.0) > FRESH):
-            raise self._unavailable("its network fails too often to have the key fetched", quiet=True)
+    def ask(self) -> None:
+        """Have the key fetched, if it is at all, as soon as the pace allows; many who ask until then ask for one."""
+        if not self._asked:
+            self._asked = True
+            self._wake.set()
 
     async def fetch(self) -> None:
         """Fetch the key now, for a person. Raises `Unavailable` when that brings none."""
@@ -128,7 +128,7 @@ class Keyring:
         seen = self._begun
         self._pace.ask(time.monotonic())
         self._asked = False
-        self._ask()
+        self.ask()
         with suppress(TimeoutError):
             async with asyncio.timeout(LONGEST_FETCH):
                 while self._ended <= seen:
@@ -142,7 +142,7 @@ class Keyring:
         self._serve()
         log.warning("key.retired", source=self.source.name, fingerprint=key_id, why="by hand")
         self._pace.ask(time.monotonic())
-        self._ask()
+        self.ask()
 
     async def run(self) -> None:
         """Fetch the key at start and at its pace, and let old ones end, until cancelled."""
@@ -229,11 +229,6 @@ class Keyring:
         with suppress(Unavailable):  # which is told by whoever saves; the key is good all the same
             await self._save()
 
-    def _ask(self) -> None:
-        if not self._asked:
-            self._asked = True
-            self._wake.set()
-
     def _has_new(self, tried: Source) -> bool:
         return self.source is not tried and any(key not in tried.keys for key in self.source.keys)
 
@@ -244,7 +239,7 @@ class Keyring:
         # Another one: who raises what it was handed holds it, and all it came through, until garbage is collected.
         raise Rejected(rejected.refusal, rejected.detail)
 
-    def _unavailable(self, why: str, *, quiet: bool = False) -> Unavailable:
+    def _unavailable(self, why: str) -> Unavailable:
         wait = max(1, math.ceil(self._pace.soonest - time.monotonic())) if self._fetching else 60
         detail = f"the signature fits no key of the source {self.source.name}: {why}"
-        return Unavailable(detail, retry_after=wait, cause=Cause.NO_KEY, quiet=quiet)
+        return Unavailable(detail, retry_after=wait, cause=Cause.NO_KEY)

@@ -6,8 +6,13 @@ from dataclasses import dataclass
 
 from relay.point import backoff
 
-GAPS = (1.0, 2.0, 4.0, 8.0, 10.0)
-"""Seconds until a fetch that signatures ask for, the more of those brought no new key."""
+GAPS = (1.0, 2.0)
+"""Seconds until a fetch that signatures ask for, the more of those brought no new key.
+
+None is longer than a request waits, less a second for the fetch itself: so a delivery under a new key waits for the
+fetch that brings it, however long others have failed. Longer gaps would let a forger, or one sender with another key,
+break every rotation, and save little: while forgeries last, Syskit Point is asked thirty times a minute.
+"""
 
 QUIET = 60.0  # seconds without a fetch that was asked for, after which the gaps are small again
 MAX_BACKOFF = 60.0
@@ -17,8 +22,7 @@ MAX_BACKOFF = 60.0
 class Pace:
     """`due` is when the next fetch begins by itself, `soonest` when one may begin that is asked for.
 
-    A forger's signatures ask for ever fewer fetches, at last six a minute. The first gaps are shorter than a request
-    waits, so that a delivery whose key is new waits for its fetch, unless signatures have failed for a while.
+    The first gap is the shorter one, as those who wait for its end are bounded in number.
     """
 
     every: float

@@ -36,7 +36,7 @@ REJECTED = Declared(
     "relay_deliveries_rejected_total",
     "counter",
     ("source", "reason"),
-    "Requests refused with 4xx and never stored; source is none when no source has the path.",
+    "Requests refused with 4xx, throttled ones included, and never stored; source is none when no source has the path.",
 )
 PUBLISHED = Declared(
     "relay_deliveries_published_total",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from relay.core.model import Source
     from relay.server.connection import Request
 
-FAILURES_A_SECOND = 10.0  # of one network, in the long run
+FAILURES_A_SECOND = 10.0  # of one network, in the long run: of signatures for one source, and of all that fails here
 FAILURES_AT_ONCE = 100
 NETWORKS = 4096
 
@@ -23,13 +23,16 @@ NETWORKS = 4096
 class Door:
     """Knows who a client is, and counts the failures of each client's network.
 
-    A delivery whose signature fits never comes to be counted, however many others of its network fail.
+    A delivery whose signature fits never comes to be counted, however many others of its network fail. One under a
+    key that is new is counted, and is to find room: so signatures are counted by source and network, and apart from
+    them, by network, what fails without one that could be looked at.
     """
 
     def __init__(self, listen: Listen) -> None:
         """Believe the proxies of `listen.trusted_proxies` who their clients are."""
         self._proxies = listen.trusted_proxies
-        self._failures = Buckets(FAILURES_A_SECOND, FAILURES_AT_ONCE, NETWORKS)
+        self._signatures = Buckets(FAILURES_A_SECOND, FAILURES_AT_ONCE, NETWORKS)
+        self._others = Buckets(FAILURES_A_SECOND, FAILURES_AT_ONCE, NETWORKS)
 
     def client(self, request: Request) -> Address | None:
         """Give the address of who sent a request; None when the connection is gone."""
@@ -66,7 +69,14 @@ class Door:
         aside = "; it sent X-Forwarded-For, but is no trusted proxy" if sent and not proxy else ""
         return f"{client or 'the client'} is in no network of {source.name}{aside}"
 
+    def may_misfit(self, source: Source, request: Request) -> bool:
+        """Count a signature that fits no key of a source; False when too many of its network's did lately."""
+        return self._signatures.take((source.name, self._network(request)), time.monotonic())
+
     def may_fail(self, request: Request) -> bool:
-        """Count a failure; False when its network has failed too often, and is to cost nothing more."""
+        """Count a request that failed for another reason; False when too many of its network's did lately."""
+        return self._others.take(self._network(request), time.monotonic())
+
+    def _network(self, request: Request) -> tuple[int, int] | None:
         client = self.client(request)
-        return self._failures.take(client and neighbourhood(client), time.monotonic())
+        return neighbourhood(client) if client else None

@@ -41,12 +41,10 @@ BACKLOG = 1024
 TOLD_A_SECOND = 10  # lines of one reason and source; all are counted
 TOLD_OF = 4096
 SPARE_TIME = 1.0
-AT_THE_DOOR = frozenset(
-    {Refusal.MISSING_SIGNATURE, Refusal.REPEATED_SIGNATURE, Refusal.MALFORMED_SIGNATURE, Refusal.BAD_QUERY}
-)
-"""What is wrong with a signature, or beside it, and is found here: the rest, which `Ingest` finds, it has counted."""
 UNREAD = frozenset({Refusal.REPEATED_SIGNATURE, Refusal.MALFORMED_SIGNATURE})
 """What is refused before the body is read, and can be explained with it alone."""
+AT_THE_DOOR = UNREAD | {Refusal.MISSING_SIGNATURE, Refusal.BAD_QUERY}
+"""What is counted here, by network: signatures that fit no key `Ingest` has counted, by source and network."""
 NOBODY = Source("", "", "", (Key("", secrets.token_bytes(36)),), Signs.BODY, UTC)
 
 
@@ -161,7 +159,7 @@ class Listener:
             raise Rejected(Refusal.METHOD)
         if source is not None:
             self._door.check(source, request)
-        headers = self._headers(request)
+        headers = self._headers(source, request)
         self._check_framing(request)
         check_shape(headers.signatures)
         body = await self._read(request)
@@ -230,18 +228,18 @@ class Listener:
         except (Rejected, TimeoutError):
             return None
 
-    def _headers(self, request: Request) -> Headers:
+    def _headers(self, source: Source | None, request: Request) -> Headers:
         headers = request.headers
         return Headers(
             signatures=headers.getall("Signature", ()),
             algorithms=headers.getall("Algorithm", ()),
             traceparent=headers.get("traceparent"),
-            may_fail=partial(self._door.may_fail, request),
+            may_misfit=partial(self._door.may_misfit, source or NOBODY, request),
         )
 
     def _tell_unavailable(self, source: Source | None, fate: Unavailable, fault: Exception | None = None) -> None:
         cause = Cause.STOPPING if self.draining else fate.cause
         self._metrics.unavailable(cause)
         name = source.name if source else None
-        if not fate.quiet and self._may_tell((name, cause), time.monotonic()):
+        if self._may_tell((name, cause), time.monotonic()):
             log.error("delivery.unavailable", source=name, cause=cause, detail=str(fate), exc_info=fault)

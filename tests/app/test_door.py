@@ -155,9 +155,9 @@ async def test_who_is_throttled_costs_no_second_look(tmp_path: Path) -> None:
     body = b'{"content":1}'
     fits_content = [sign(SOURCE.keys[0].secret, b"1")]
     assert SOURCE.signs is Signs.BODY
-    for may_fail, refusal, looks in ((False, Refusal.THROTTLED, 0), (True, Refusal.BAD_SIGNATURE, 1)):
+    for may_misfit, refusal, looks in ((False, Refusal.THROTTLED, 0), (True, Refusal.BAD_SIGNATURE, 1)):
         with pytest.raises(Rejected) as caught:
-            await ingest.receive(SOURCE, Headers(fits_content, (), None, lambda may=may_fail: may), body)  # type: ignore[misc]
+            await ingest.receive(SOURCE, Headers(fits_content, (), None, lambda may=may_misfit: may), body)  # type: ignore[misc]
         assert caught.value.refusal is refusal
         assert f'relay_other_reading_total{{source="contoso"}} {looks}.0' in metrics.render().decode()
 

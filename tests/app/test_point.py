@@ -4,54 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
-import subprocess
+import time
+from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from relay.core.signature import fingerprint
-from relay.sandbox.authority import CLIENT_ID, SCOPE, TENANT
-from relay.sandbox.simulated import SimulatedPoint
+from relay.sandbox import faults
+from relay.sandbox.simulated import Part, SimulatedPoint
 from relay.sandbox.workspaces import Workspaces
-from tests.running import PATH, RELAY, Running, event, settings
-from tests.wire import PATIENCE
+from tests.app.administrator import administered, running, until, verb
+from tests.app.flood import flooding
+from tests.running import Running, event, request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-ELSEWHERE = "127.0.0.1:1"  # no Kafka: what is stored is acknowledged all the same
-
-
-def administered(simulated: SimulatedPoint, folder: Path) -> tuple[dict[str, object], str]:
-    """Give what an administrator writes, and the public URL: no key, no registration."""
-    secret = folder / "client_secret"
-    secret.write_text(simulated.authority.secret)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        admin_port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}{PATH}"
-    point = {
-        "url": simulated.url, "authority": simulated.url, "tenant": TENANT, "client_id": CLIENT_ID, "scope": SCOPE,
-        "client_secret": f"${{file:{secret}}}", "allow_private": True,
-        "register": {"endpoint": f"{url}?code=hunter2", "every": "1s"},
-    }  # fmt: skip
-    written = settings(
-        ELSEWHERE, folder, "t", sources={"contoso": {"path": PATH, "point": point}}, ack={"after": "stored"},
-        listen={"host": "127.0.0.1", "port": port}, admin={"port": admin_port}, stop={"timeout": "1s"},
-    )  # fmt: skip
-    return written, f"{url}?code=hunter2"
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait for a condition, in a thread, so that Syskit Point goes on answering."""
-    async with asyncio.timeout(PATIENCE):
-        while not await asyncio.to_thread(condition):  # noqa: ASYNC110 - seen from outside
-            await asyncio.sleep(0.01)
+DAY = 86_400.0
+UNSIGNED = request(b"", {})
 
 
 def sent_more(simulated: SimulatedPoint, than: int) -> bool:
@@ -59,30 +30,65 @@ def sent_more(simulated: SimulatedPoint, than: int) -> bool:
     return len(simulated.sent) > than + 40
 
 
-async def verb(relay: Running, *words: str) -> tuple[int, str, str]:
-    """Run a verb as a user does: exit code, stdout, stderr."""
-    command = [RELAY, *words, "-c", str(relay.config)]
-    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout, done.stderr
+async def rotated_under_load(simulated: SimulatedPoint, relay: Running) -> list[str]:
+    """Let workspaces go on while the key is rotated twice and unsigned requests pour in; the keys there were."""
+    async with flooding(relay.port, UNSIGNED, connections=3, burst=20) as strangers:
+        await until(lambda: strangers[429])
+        workspaces = Workspaces(simulated, 50.0, takes=0.05)
+        load = asyncio.create_task(workspaces.run())
+        keys = [simulated.key]
+        for _ in range(2):
+            await until(partial(sent_more, simulated, len(simulated.sent)))
+            keys.append(simulated.rotate())
+        await until(partial(sent_more, simulated, len(simulated.sent)))
+        workspaces.stop()
+        await load
+    assert strangers.keys() == {401, 429}
+    return keys
+
+
+async def check_metrics_of_keys(relay: Running, rows: list[dict[str, Any]]) -> None:
+    """What is shown of each key is what the verb says of it: its age and last use in seconds, what is left in days."""
+    for row in rows:
+        for name, moment, unit in (
+            ("relay_key_age_seconds", row["first_seen"], 1.0),
+            ("relay_key_unused_seconds", row["last_used"], 1.0),
+            ("relay_key_retirement_days", row["retires_at"], -DAY),
+        ):
+            if moment is not None:  # a millisecond is what it is told to
+                at, before = datetime.fromisoformat(moment).timestamp(), time.time() - 0.001
+                shown = await asyncio.to_thread(relay.metric, name, source="contoso", key=row["fingerprint"])
+                first, last = sorted(((before - at) / unit, (time.time() - at) / unit))
+                assert first <= shown <= last, name
+
+
+async def check_metrics_of_fetches(relay: Running, simulated: SimulatedPoint) -> None:
+    """The gauge is the last fetch's outcome; each is counted under its own."""
+
+    async def shown() -> tuple[float, float, float]:
+        fetches = partial(asyncio.to_thread, relay.metric, "relay_key_fetches_total", source="contoso")
+        last = await asyncio.to_thread(relay.metric, "relay_key_fetched", source="contoso")
+        return last, await fetches(outcome="succeeded"), await fetches(outcome="failed")
+
+    succeeded = simulated.asked[Part.OPTIONS]
+    assert await shown() == (1, succeeded, 0)
+    simulated.switch(Part.OPTIONS, faults.status(500))
+    assert (await verb(relay, "keys", "fetch"))[0] == 1
+    last, after, failed = await shown()
+    assert (last, after, failed >= 1) == (0, succeeded, True)
+    simulated.heal()
+    assert (await verb(relay, "keys", "fetch"))[0] == 0
+    last, after, _ = await shown()
+    assert (last, after > succeeded) == (1, True)
 
 
 async def test_from_registration_to_rotation_without_a_person(tmp_path: Path) -> None:
-    """The relay registers itself, fetches the key, refuses nothing in a rotation, mends what is deleted."""
+    """The relay registers itself, fetches the key, rotates it amid strangers, mends what is deleted."""
     async with SimulatedPoint() as simulated:
         written, url = administered(simulated, tmp_path)
-        relay = Running(tmp_path, written)
-        try:
-            await asyncio.to_thread(relay.start)
+        async with running(Running(tmp_path, written)) as relay:
             await until(lambda: simulated.endpoints == {url: ("*",)})
-            workspaces = Workspaces(simulated, 50.0, takes=0.05)
-            load = asyncio.create_task(workspaces.run())
-            keys = [simulated.key]
-            for _ in range(2):
-                await until(partial(sent_more, simulated, len(simulated.sent)))
-                keys.append(simulated.rotate())
-            await until(partial(sent_more, simulated, len(simulated.sent)))
-            workspaces.stop()
-            await load
+            keys = await rotated_under_load(simulated, relay)
             assert {sent.status for sent in simulated.sent} == {202}
             ids = [fingerprint(key.encode()) for key in keys]
             assert {sent.key_id for sent in simulated.sent} == set(ids)
@@ -97,15 +103,14 @@ async def test_from_registration_to_rotation_without_a_person(tmp_path: Path) ->
                 0, [(ids[0], "retiring"), (ids[1], "retiring"), (ids[2], "current")]
             )  # fmt: skip
             assert all(row["last_used"] for row in rows)
+            await check_metrics_of_keys(relay, rows)
+            await check_metrics_of_fetches(relay, simulated)
             code, out, _ = await verb(relay, "keys", "retire", ids[0])
             assert code == 0
             answer = await asyncio.to_thread(relay.post, event(), key=keys[0])
             assert answer.status == 401
             await asyncio.to_thread(relay.stop)
             everything = relay.text + out + (await verb(relay, "keys", "list"))[1]
-        finally:
-            if relay.runs:
-                await asyncio.to_thread(relay.kill9)
     assert not any(secret in everything for secret in (*keys, "hunter2", simulated.authority.secret))
     assert "Traceback" not in everything
 
