@@ -10,11 +10,12 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 import yaml
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from confluent_kafka.admin import AclOperation
 
 from bench import deliveries, table, volley
 from bench.stage import CONFIG, say
 from bench.table import Figure, Goal
+from tests.kafka.admin import Admin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,12 +60,15 @@ def measure(stage: Stage, goals: list[Goal]) -> Iterator[str]:
         stage.cluster.create_topic(topic)
         course = stage.start(stack, "relay", config=config)
         _volley(stage, course, WARM_UP)
+        admin = Admin(stage.cluster.bootstrap_servers)
         rounds: dict[str, list[Others]] = {"well": [], "troubled": []}
         for number in range(stage.pace.rounds):
-            for name, least in (("well", "1"), ("troubled", "2"))[:: 1 if number % 2 else -1]:
-                _require(stage, topic, least)
+            for name in ("well", "troubled")[:: -1 if number % 2 else 1]:
+                if name == "troubled":
+                    admin.forbid(topic, AclOperation.WRITE)
                 one = _volley(stage, course, stage.pace.seconds)
-                _require(stage, topic, "1")
+                if name == "troubled":
+                    admin.allow(topic)
                 _settle(course)
                 say(f"round {number + 1}: {name} p50 {one.p50 * 1e3:.2f} ms, p99 {one.p99 * 1e3:.2f} ms")
                 rounds[name].append(one)
@@ -74,7 +78,7 @@ def measure(stage: Stage, goals: list[Goal]) -> Iterator[str]:
     yield ""
     yield (
         f"{RATE} deliveries a second in open loop, a third of them to a topic of its own, which in the rounds "
-        f"`troubled` asked for more replicas than there are. Its backlog was published after each."
+        f"`troubled` nobody might write. Its backlog was published after each."
     )
     ratio = median(table.within(rounds["troubled"], rounds["well"], FIGURES[1].read))
     goals.append(Goal("p99 of the others while a topic is in trouble, of that without", ratio, 1.2))
@@ -85,15 +89,6 @@ def write(path: Path, topic: str) -> None:
     config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
     config["routes"].insert(0, {"name": "troubled", "match": {"type": TROUBLED}, "topics": [topic]})
     path.write_text(json.dumps(config), encoding="utf-8")
-
-
-def _require(stage: Stage, topic: str, replicas: str) -> None:
-    """Set min.insync.replicas: the broker has one replica of each topic, and refuses where more are asked for."""
-    entry = ConfigEntry("min.insync.replicas", replicas, incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-    admin = AdminClient({"bootstrap.servers": stage.cluster.bootstrap_servers})
-    for done in admin.incremental_alter_configs([resource]).values():
-        done.result(PATIENCE)
 
 
 def _volley(stage: Stage, course: Course, seconds: int) -> Others:
