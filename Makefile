@@ -34,7 +34,7 @@ test: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(RUN) $(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(RUN) $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 hostile: $(INSTALLED)
 	$(RUN) MUTATIONS=1000000 $(BIN)/pytest tests/hostile
