@@ -142,6 +142,7 @@ class Keyring:
         self._serve()
         log.warning("key.retired", source=self.source.name, fingerprint=key_id, why="by hand")
         self._pace.ask(time.monotonic())
+        self._asked = False  # it may have been asked for at the pace of before
         self.ask()
 
     async def run(self) -> None:
