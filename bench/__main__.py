@@ -48,7 +48,9 @@ def _chosen(_context: click.Context, _option: click.Parameter, text: str) -> lis
 @click.command()
 @click.option("--only", default=",".join(PARTS), show_default=True, callback=_chosen, help="Which parts to run.")
 @click.option("--rounds", default=3, show_default=True, help="How often each is measured, in turn.")
-@click.option("--seconds", default=6, show_default=True, help="How long each is measured in the first two parts.")
+@click.option(
+    "--seconds", default=6, show_default=True, help="How long each is measured in throughput, latency and isolation."
+)
 @click.option("--connections", default=64, show_default=True, help="How many requests are under way at once.")
 @click.option("--ack", type=click.Choice(["published", "stored"]), default="published", show_default=True)
 def main(only: list[str], rounds: int, seconds: int, connections: int, ack: str) -> None:

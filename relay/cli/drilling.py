@@ -69,7 +69,11 @@ def _checked(_context: click.Context, _option: click.Parameter, prefix: str | No
     "--prefix", callback=_checked, help="Of its topics, and of no other; by default relay-drill. and eight letters."
 )
 @click.option("--keep", is_flag=True, help="Do not delete its topics.")
-@click.option("--sandbox", is_flag=True, help="Use an embedded Kafka in place of the configured one.")
+@click.option(
+    "--sandbox",
+    is_flag=True,
+    help="Use an embedded Kafka in place of the configured one, and without -c the demo's rules.",
+)
 @config_option
 @json_option
 def drill(  # noqa: PLR0913, PLR0917 - click's options
@@ -85,9 +89,9 @@ def drill(  # noqa: PLR0913, PLR0917 - click's options
     """Break a relay in every way there is, and prove that nothing is lost, forged, doubled or reordered.
 
     It is a relay by the configuration and on its Kafka, with a spool, ports and topics of its own. Signed
-    deliveries are sent to it, while it is killed, its way to Kafka cut, frozen and slowed, and its spool filled.
-    Where there are several brokers, as in the sandbox, each of them is cut off and frozen for it as well. No broker
-    is ever stopped: all of it is done between the relay and them. Then all is read back.
+    deliveries are sent to it, while it is killed, its way to Kafka cut, frozen and slowed, answers held back, and
+    its spool filled. Where there are several brokers, as in the sandbox, each of them is cut off and frozen for it
+    as well. No broker is ever stopped: all of it is done between the relay and them. Then all is read back.
 
     Exit 1 when anything was lost, forged, doubled or reordered, or the relay did not recover; 70 when that could not
     be found out. Your relay, spool and topics are not touched. Ctrl-C or SIGTERM breaks it off, and leaves nothing

@@ -62,7 +62,8 @@ def fetch(name: str | None, path: Path, as_json: bool) -> None:  # noqa: FBT001 
 def retire(fingerprint: str, name: str | None, path: Path, as_json: bool) -> None:  # noqa: FBT001 - click's flag
     """Let a leaked key never be good again, at once and for ever, also if the configuration or Syskit Point gives it.
 
-    Generate a new key in Syskit Point's settings first: while it signs with this one, its deliveries are answered 503.
+    Generate a new key in Syskit Point's settings first: while it signs with this one, its deliveries are refused, with
+    503 where the key is fetched or was the last one, else with 401.
     """
     import re
 
@@ -75,7 +76,9 @@ def retire(fingerprint: str, name: str | None, path: Path, as_json: bool) -> Non
     _tell(rows, as_json=as_json)
     good = {row.source for row in rows if row.state is not State.RETIRED}
     for source in dict.fromkeys(row.source for row in rows if row.source not in good):
-        click.echo(f"{source} has no key now: its deliveries are answered 503 until one is fetched", err=True)
+        click.echo(
+            f"{source} has no key now: its deliveries are answered 503 until one is fetched or configured", err=True
+        )
 
 
 def _source(config: Config, name: str | None) -> str | None:
