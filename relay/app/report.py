@@ -107,7 +107,7 @@ class Report:
         usage = self._spool.usage
         fill = f"{usage.used / MIB:.1f} of {usage.max_size / MIB:.0f} MiB, {self._spool.pending} pending"
         if self._spool.fault:
-            return Check("spool", State.FAIL, f"{self._spool.fault}; it is tried again every second")
+            return Check("spool", State.FAIL, self._spool.fault)
         if self._spool.squeezed:
             state = State.FAIL if usage.full else State.WARN
             return Check("spool", state, f"the disk is full: {fill}; give the disk room, and all is as before")
@@ -127,10 +127,16 @@ class Report:
     def _duplicates(self) -> Check:
         """Tell what was counted since the start: the metrics have it by topic, and the log each flight."""
         doubted, recovered = self._metrics.doubted, f"lane recoveries since the start: {self._metrics.recoveries}"
+        if doubtful := self._spool.losses.doubtful:
+            said = f"deliveries sent anew after damage to the spool, which may be in Kafka already: {doubtful}"
+            recovered = f"{said}; {recovered}"
         if doubted:
             said = f"records that may be in Kafka twice: {doubted}, named in the log (flight.doubtful)"
             return Check("duplicates", State.WARN, f"{said}; {recovered}")
-        return Check("duplicates", State.OK, f"no record may be in Kafka twice; {recovered}")
+        if not self._config.kafka.idempotence:
+            return Check("duplicates", State.OK, f"not known, as kafka.idempotence is off; {recovered}")
+        state = State.WARN if doubtful else State.OK
+        return Check("duplicates", state, recovered if doubtful else f"no record may be in Kafka twice; {recovered}")
 
     def _literal_topics(self) -> Iterator[Check]:
         missing = self._topics.missing

@@ -10,8 +10,9 @@ GAPS = (1.0, 2.0)
 """Seconds until a fetch that signatures ask for, the more of those brought no new key.
 
 None is longer than a request waits, less a second for the fetch itself: so a delivery under a new key waits for the
-fetch that brings it, however long others have failed. Longer gaps would let a forger, or one sender with another key,
-break every rotation, and save little: while forgeries last, Syskit Point is asked thirty times a minute.
+fetch that brings it, however long others have failed, if there is room among those who wait. Longer gaps would let a
+forger, or one sender with another key, break every rotation, and save little: while forgeries last, Syskit Point is
+asked thirty times a minute.
 """
 
 QUIET = 60.0  # seconds without a fetch that was asked for, after which the gaps are small again

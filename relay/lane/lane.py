@@ -176,9 +176,10 @@ class Lane:
         """Say what is wrong, once for each trouble, and since when."""
         if self.trouble is None:
             self.since, self._failed_at = time.time(), time.monotonic()
-        if isinstance(error, TopicMissing) and self._failed != str(error):
+        told = self._failed is not None and _gist(self._failed) == _gist(str(error))
+        if isinstance(error, TopicMissing) and not told:
             log.error("topic.missing", topic=self.topic, error=str(error))
-        elif self._failed != str(error):
+        elif not told:
             log.error("lane.failed", topic=self.topic, error=str(error), flights=len(self._logbook.aloft))
         self._failed, self._late = str(error), None
         self._failures += 1
@@ -211,6 +212,11 @@ class Lane:
     def _backoff(self) -> float:
         """Give full jitter: lanes that failed together do not return together."""
         return random.uniform(0, min(BACKOFF_MAX, BACKOFF_FIRST * 2 ** min(self._failures, 16)))  # noqa: S311 - no secret
+
+
+def _gist(trouble: str) -> str:
+    """Leave out what may be another thing at each attempt: the last error and its partition, and what follows."""
+    return trouble.partition(";")[0]
 
 
 def _fitting(items: Sequence[Item], room: int) -> list[Item]:

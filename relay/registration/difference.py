@@ -39,6 +39,15 @@ class Difference:
     ours: tuple[str, ...] = ()
     listing: frozenset[tuple[str, frozenset[str]]] = field(default=frozenset(), repr=False)
 
+    @property
+    def repeats_safely(self) -> bool:
+        """Tell whether it can be registered again and again: nothing is listed that may be ours, written otherwise.
+
+        Else each time may add another one, and every delivery would come that often.
+        """
+        bare = _bare(self.wanted.url).lower()
+        return self.finding is Finding.MISSING and not any(_bare(url).lower() == bare for url, _ in self.listing)
+
     def __str__(self) -> str:
         """Say it."""
         url, types = shown(self.wanted.url), _listed(self.wanted.types)

@@ -23,15 +23,15 @@ GRACE = 15.0
 class UnmendedError(PointError):
     """All was tried and did not help; `found` is what is registered now.
 
-    What is missing then can be registered again, which loses nothing. What is there with other types can not: it would
-    be deleted each time.
+    What is missing then can be registered again, which loses nothing, unless it is there in another spelling. What is
+    there with other types can not: it would be deleted each time.
     """
 
     def __init__(self, found: Difference, why: str) -> None:
         """Say what is registered all the same, why, and what is to be expected."""
         next_time = (
             "it is registered again at the next look"
-            if found.finding is Finding.MISSING
+            if found.repeats_safely
             else "nothing more is done until what Syskit Point lists changes"
         )
         super().__init__(f"{found}; {why}; {next_time}")

@@ -97,8 +97,9 @@ class Registrar:
         return found.finding is Finding.MISSING or self._unmended.found.listing == found.listing
 
     def _given_up(self, found: Difference) -> bool:
-        """Tell whether it is let be: what is there, with other types, would be deleted at each attempt."""
-        return found.finding is Finding.DIFFERENT and self._unhelped(found)
+        """Tell whether it is let be until the listing changes: another attempt might delete or double what is there."""
+        unmended = self._unmended
+        return unmended is not None and not found.repeats_safely and unmended.found.listing == found.listing
 
     def _see(self, found: Difference) -> None:
         self._found = found

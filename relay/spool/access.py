@@ -82,7 +82,7 @@ class Access:
         await self._close_others()
         try:
             await self._writing.do(self.writer.renew)
-        except Unavailable:
+        except BaseException:
             with suppress(Unavailable, apsw.Error):  # what is damaged may not be opened either; the first word counts
                 await self._open_others()
             raise

@@ -21,8 +21,8 @@ class Hopeless(Unavailable):
 
 def failure(what: str, error: Exception) -> Unavailable:
     """Give the fate for an error, worded as `what` went wrong and why."""
-    # ValueError: a page that is whole for SQLite, and holds what is none of ours.
-    if isinstance(error, apsw.CorruptError | apsw.NotADBError | ValueError):
+    # ValueError, TypeError: a page that is whole for SQLite, and holds what is none of ours.
+    if isinstance(error, apsw.CorruptError | apsw.NotADBError | ValueError | TypeError):
         return Damaged(f"{what}: {error}")
     if isinstance(error, apsw.FullError):
         return Unavailable(f"{what}: {error}", retry_after=5, cause=Cause.SPOOL_FULL)

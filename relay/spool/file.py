@@ -150,6 +150,7 @@ def connect_reader(path: Path) -> apsw.Connection:
     """Open the file for reading beside the writer."""
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     connection.set_busy_timeout(BUSY_MS)
+    connection.pragma("temp_store", "memory")  # there may be no other disk with room, or none that may be written
     return connection
 
 

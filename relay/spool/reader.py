@@ -28,11 +28,13 @@ MIRROR_ROWS = 50
 FIELDS = "number, source, body, signature, key_id, received_at, traceparent"  # as the fields of Delivery stand
 # Which rows is decided before bodies are looked at: joined first, SQLite sorts all that is pending for each page.
 # All rows in one value: between two of them SQLite's caller gives up Python's lock, and gets it back from a busy loop
-# after milliseconds only. JSON has no bytes, hence the digits.
+# after milliseconds only. JSON has no bytes, hence the digits; and a damaged row may have them where there was text.
 STORED = """
     SELECT json_group_array(json_array(
-        number, source, hex(body), signature, key_id, received_at, traceparent, replay_of, mirror_of, target, because,
-        json((SELECT json_group_array(topic) FROM records WHERE records.number = deliveries.number))
+        number, CAST(source AS TEXT), hex(body), CAST(signature AS TEXT), CAST(key_id AS TEXT),
+        CAST(received_at AS REAL), CAST(traceparent AS TEXT), replay_of, mirror_of, CAST(target AS TEXT),
+        CAST(because AS TEXT),
+        json((SELECT json_group_array(CAST(topic AS TEXT)) FROM records WHERE records.number = deliveries.number))
     ) ORDER BY number) FROM deliveries JOIN bodies USING (number) WHERE number IN
 """
 PAGE = f"""(
@@ -50,7 +52,7 @@ TO_MIRROR = (
 )
 FLIGHT = "id, topic, partition, cluster, producer_id, producer_epoch, base_sequence, sent_at, items"
 
-FAULTS = (apsw.Error, ValueError)  # ValueError: what was read is none of ours
+FAULTS = (apsw.Error, ValueError, TypeError)  # the last two: what was read is none of ours
 
 items_of = msgspec.msgpack.Decoder(tuple[tuple[int, bytes], ...]).decode
 """Give a flight's items as they were journalled. Raises ValueError when they are none."""

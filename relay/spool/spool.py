@@ -12,7 +12,7 @@ import structlog
 
 from relay.core.errors import Cause, Unavailable
 from relay.spool.access import Access
-from relay.spool.failure import Damaged
+from relay.spool.failure import Damaged, Hopeless
 from relay.spool.group import Group
 from relay.spool.writer import Writer
 
@@ -243,7 +243,7 @@ class Spool:
         fate = error if isinstance(error, Unavailable) else Unavailable(f"the spool failed unexpectedly: {error!r}")
         if self.fault is None:
             log.error("spool.failed", path=str(self._path), error=str(fate))
-        self.fault = str(fate)
+        self.fault = str(fate) if isinstance(fate, Hopeless) else f"{fate}; it is tried again every second"
         if isinstance(fate, Damaged):
             self._damaged = True
             self._refused.set()

@@ -12,7 +12,7 @@ import structlog
 from relay.core.errors import Cause, Unavailable
 from relay.spool import totals
 from relay.spool.ballast import Ballast
-from relay.spool.failure import Hopeless, failure
+from relay.spool.failure import Damaged, Hopeless, failure
 from relay.spool.file import connect_reader, keep_log
 from relay.spool.salvage import salvage
 from relay.spool.store import Store
@@ -47,7 +47,7 @@ class Writer:
         self._limit: int | None = None
         self.losses = Losses(0, 0)
         self._hopeless: str | None = None  # why nothing may be written, while that is so
-        self.store = self._open()
+        self.store = self._open_or_salvage()
         self._held = True  # its connection is open, and reads what it has written even where that was deleted
         self._load_ballast()
         self._mark_start()
@@ -76,11 +76,11 @@ class Writer:
     def reopen(self) -> None:
         """Open the file anew, as of the last commit that succeeded: failed pages are never tried again.
 
-        Raises `Unavailable` while the disk refuses, and `Damaged` when the file was deleted or replaced: then only the
-        connection that is open reads what was acknowledged, and `renew` must read it first.
+        Raises `Unavailable` while the disk refuses, and `Damaged` when the file is damaged, or was deleted or replaced
+        and only the connection that is open reads what was acknowledged: `renew` must read it then, first of all.
         """
         if self._hopeless:
-            raise Unavailable(self._hopeless)
+            raise Hopeless(self._hopeless)
         if self._held:
             self.store.place.check()
         else:
@@ -91,7 +91,7 @@ class Writer:
         number, flight, recent = self.store.last_number, self.store.last_flight, self.store.memory.recent
         self.store.close()
         self._held = False
-        store = self._open(last_number=number)
+        store = self._open()
         store.take_back(number, flight)
         store.close()
         store = self._open(recent)  # which knows nothing of what has just been taken back
@@ -112,7 +112,7 @@ class Writer:
                 f"another relay may have written {self._path} while {self._lock.path} was away: restart this one, "
                 "which then goes on with all that is in the file"
             )
-            raise Unavailable(self._hopeless)
+            raise Hopeless(self._hopeless)
         return self.store.place.stands
 
     def renew(self) -> None:
@@ -149,30 +149,32 @@ class Writer:
         self._leave_log()
         self.store.close()
 
-    def _open(self, recent: RecentIds | None = None, last_number: int = 0) -> Store:
+    def _open_or_salvage(self) -> Store:
+        """Open it at the start, when nothing else has it open and a damaged one may be made anew at once."""
         try:
-            store = self._open_store(recent, last_number)
+            return self._open()
+        except Damaged:
+            self._salvage(self._reader(), 0)
+            return self._open()
+
+    def _open(self, recent: RecentIds | None = None) -> Store:
+        try:
+            store = self._open_store(recent)
         except Unavailable:
             if not self._ballast.disk_is_full or not self._ballast.drop():
                 raise
-            store = self._open_store(
-                recent, last_number
-            )  # SQLite makes files beside the spool, for which there was no room
+            store = self._open_store(recent)  # SQLite makes files beside the spool, for which there was no room
             self._limit = self._path.stat().st_size
         store.bound(self._limit)
         return store
 
-    def _open_store(self, recent: RecentIds | None, last_number: int) -> Store:
+    def _open_store(self, recent: RecentIds | None) -> Store:
         try:
-            with suppress(apsw.CorruptError, apsw.NotADBError):
-                return self._store(recent)
-            self._salvage(self._reader(), last_number)
-            return self._store(recent)
+            return Store(
+                self._path, max_size=self._max_size, remembered=self._remembered, recent=recent, lock=self._lock
+            )
         except (apsw.Error, OSError) as error:
             raise failure(f"the spool {self._path} cannot be opened", error) from error
-
-    def _store(self, recent: RecentIds | None) -> Store:
-        return Store(self._path, max_size=self._max_size, remembered=self._remembered, recent=recent, lock=self._lock)
 
     def _reader(self) -> apsw.Connection:
         try:
@@ -204,7 +206,8 @@ class Writer:
                 totals.mark_start(self.store.connection)
 
     def _salvage(self, source: apsw.Connection, last_number: int) -> None:
-        log.error("spool.damaged", path=str(self._path))
+        if not self._hopeless:  # else that is known, and it is looked at again and again
+            log.error("spool.damaged", path=str(self._path))
         try:
             salvaged = salvage(self._path, source, last_number)
         except (apsw.Error, OSError) as error:

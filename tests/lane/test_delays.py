@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
+from relay.core.errors import Unavailable
 from relay.metrics import LaneState
 from tests.lane.fake_kafka import FakeKafka
 from tests.lane.life import Life
@@ -81,3 +82,14 @@ async def test_a_failure_after_a_late_answer_is_of_the_same_trouble(
     events = [line["event"] for line in told if line["event"] not in {"lane.recovering", "lane.recovered"}]
     assert events == ["lane.delayed", "lane.failed", "lane.healed"]
     assert (published(kafka), life.doubts) == ([1], 0)
+
+
+async def test_what_only_ends_otherwise_is_told_once(life: Life) -> None:
+    """The last error that Kafka gave varies from attempt to attempt, and is no new trouble."""
+    lane = await life.lane(FakeKafka())
+    with capture_logs() as told:
+        for last in ("NOT_ENOUGH_REPLICAS, of partition 0", "REQUEST_TIMED_OUT, of partition 2"):
+            lane._fail(Unavailable(f"no answer within 1 s; the last error was {last}"))
+        lane._fail(Unavailable("Kafka does not answer"))
+    assert [line["error"].partition(";")[0] for line in told] == ["no answer within 1 s", "Kafka does not answer"]
+    assert lane.trouble == "Kafka does not answer"

@@ -144,5 +144,21 @@ async def test_while_it_runs_nothing_is_acknowledged_into_what_may_be_lost(path:
                 with pytest.raises(Unavailable, match="restore a copy"):
                     await append_all(spool, ["3"])
             assert spool.fault
-        assert not [line for line in lines if line["event"] == "spool.salvaged"]
+            assert "tried again" not in spool.fault, "a person must act"
+        told = [line["event"] for line in lines]
+        assert (told.count("spool.damaged"), told.count("spool.salvaged")) == (1, 0)
     assert not [file for file in path.parent.iterdir() if "damaged" in file.name]
+
+
+async def test_damage_found_in_opening_anew_is_mended_for_readers_too(path: Path, metrics: Metrics) -> None:
+    """A commit failed, and the file turns out to be damaged: who reads then reads the file that was made anew."""
+    async with spool_at(path, metrics) as spool:
+        await append_all(spool, ["1", "2"])
+        spool._store.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        overwrite(path, 0, 100)
+        spool._store.sound = False
+        with pytest.raises(Unavailable):
+            await append_all(spool, ["3"])
+        await until(lambda: spool.fault is None)
+        await append_all(spool, ["4"])
+        assert [stored.number for stored in await spool.page(0, 99)] == [1, 2, 3]

@@ -7,6 +7,7 @@ import tracemalloc
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+import apsw
 import pytest
 from msgspec.structs import replace
 
@@ -15,7 +16,7 @@ from relay.core.model import Placed, Status
 from relay.spool import Fact, Journal, Stored
 from relay.spool.file import DEAD, PENDING
 from relay.spool.reader import PAGE, PAGE_BYTES, PAGE_ROWS, STORED, TO_MIRROR, Reader
-from tests.spool.samples import FLIGHT, MIB, NOW, append, entry, look, opened, published, refused, settle
+from tests.spool.samples import FLIGHT, MIB, NOW, alter, append, dump, entry, look, opened, published, refused, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -165,3 +166,41 @@ def test_a_page_is_found_without_looking_at_what_is_behind_it(path: Path) -> Non
         plan = [str(row) for row in look(path, f"EXPLAIN QUERY PLAN {re.sub(r'[?]', '1', query)}")]
         assert any("SEARCH deliveries USING" in step and "INDEX" in step for step in plan), plan
         assert not any("TEMP B-TREE FOR ORDER BY" in step for step in plan), plan
+
+
+class _NoOtherDisk(apsw.VFS):
+    """Opens the spool's own files only: elsewhere nothing may be written, or there is no room."""
+
+    def __init__(self) -> None:
+        super().__init__("no-other-disk", "unix", makedefault=True)
+
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - SQLite's
+        if name is None:
+            raise apsw.CantOpenError("no place for a temporary file")
+        return apsw.VFSFile("unix", name, flags)
+
+
+def test_what_is_pending_is_read_where_nothing_else_may_be_written(path: Path) -> None:
+    """A page as large as may be needs no temporary file; nor does a flight as large."""
+    with opened(path) as store:
+        append(store, *(entry(str(number), body=b"x" * 4000) for number in range(300)))
+        disk = _NoOtherDisk()
+        try:
+            with closing(Reader(path)) as reader:
+                assert len(reader.page(0, 1000)) == PAGE_BYTES // 4000 + 1
+                assert len(reader.load(range(1, 251))) == 250
+        finally:
+            disk.unregister()
+
+
+def test_a_text_that_is_read_as_bytes_holds_back_nobody(path: Path) -> None:
+    """One flipped bit in a row's types makes bytes of a text: it is read as what it was, and those behind it too."""
+    with opened(path) as store:
+        append(store, entry("1"), entry("2"))
+    whole = dump(path)
+    alter(path, "UPDATE deliveries SET source = CAST(source AS BLOB), key_id = CAST(key_id AS BLOB) WHERE number = 1")
+    assert dump(path) != whole
+    with closing(Reader(path)) as reader:
+        assert [(stored.delivery.source, stored.delivery.key_id) for stored in reader.page(0, 9)] == [
+            ("contoso", "key-1")
+        ] * 2
