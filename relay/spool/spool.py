@@ -192,7 +192,7 @@ class Spool:
     async def _tend(self) -> None:
         """Sweep from time to time, and while the disk refuses to write, ask it again."""
         tended_at = time.monotonic()
-        await self._recall()
+        await self.recall()
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._refused.wait(), PROBE_INTERVAL)
@@ -202,7 +202,7 @@ class Spool:
                 if (self.usage.short and self._sweepable) or time.monotonic() - tended_at > SWEEP_INTERVAL:
                     tended_at = time.monotonic()
                     await self._sweep()
-                    await self._recall()
+                    await self.recall()
                 if self._waiting:
                     self._wake()
                 self.pending_since = await self._read(lambda reader: reader.pending_since())
@@ -224,8 +224,8 @@ class Spool:
             self._fail(error)
             raise
 
-    async def _recall(self) -> None:
-        """Read the ids remembered, which the first commit would otherwise do, and how far back they go."""
+    async def recall(self) -> None:
+        """Read the ids remembered, unless they were: the first commit waits for that. And how far back they go."""
         try:
             self.horizon_since = await self._access.write(lambda writer: writer.store.recall())
         except Exception as error:  # noqa: BLE001 - as above

@@ -151,7 +151,7 @@ class SpoolMachine(RuleBasedStateMachine):
         path = self.disk.folder / "spool.db"
         spool = spool_at(path, metrics, max_size=MIB, retention=RETENTION, remembered=REMEMBERED)
         self.run(spool.__aenter__())
-        self.run(spool._recall())
+        self.run(spool.recall())
         return spool
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
