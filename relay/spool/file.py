@@ -135,6 +135,7 @@ def connect_writer(path: Path) -> apsw.Connection:
     # What a transaction touches stays in memory until it commits: only COMMIT may wait for the disk.
     connection.pragma("cache_spill", "off")
     connection.pragma("cache_size", -CACHE_KIB)
+    _keep_to_itself(connection)
     if version != SCHEMA_VERSION:
         _bring_up(connection, STEPS[version])
     return connection
@@ -150,7 +151,7 @@ def connect_reader(path: Path) -> apsw.Connection:
     """Open the file for reading beside the writer."""
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     connection.set_busy_timeout(BUSY_MS)
-    connection.pragma("temp_store", "memory")  # there may be no other disk with room, or none that may be written
+    _keep_to_itself(connection)
     return connection
 
 
@@ -182,6 +183,11 @@ def rows(connection: apsw.Connection, query: str, bindings: tuple[apsw.SQLiteVal
 def count(connection: apsw.Connection, query: str) -> int:
     """Run a query that gives one number."""
     return int(rows(connection, query)[0][0])
+
+
+def _keep_to_itself(connection: apsw.Connection) -> None:
+    """Use no temporary files: there may be no other disk with room, or none that may be written."""
+    connection.pragma("temp_store", "memory")
 
 
 def _grow_by_chunks(connection: apsw.Connection) -> None:
