@@ -88,10 +88,10 @@ def drill(  # noqa: PLR0913, PLR0917 - click's options
 ) -> None:
     """Break a relay in every way there is, and prove that nothing is lost, forged, doubled or reordered.
 
-    It is a relay by the configuration and on its Kafka, with a spool, ports and topics of its own. Signed
-    deliveries are sent to it, while it is killed, its way to Kafka cut, frozen and slowed, answers held back, and
-    its spool filled. Where there are several brokers, as in the sandbox, each of them is cut off and frozen for it
-    as well. No broker is ever stopped: all of it is done between the relay and them. Then all is read back.
+    It is a relay by the configuration and on its Kafka, with a spool, ports and topics of its own. Signed deliveries
+    are sent to it, while it is killed, its way to Kafka cut, frozen and slowed, answers held back, and its spool
+    filled. Where there are several brokers each is cut off and frozen for it as well; none of yours is ever stopped,
+    those of the sandbox are killed. Then all is read back.
 
     Exit 1 when anything was lost, forged, doubled or reordered, or the relay did not recover; 70 when that could not
     be found out. Your relay, spool and topics are not touched. Ctrl-C or SIGTERM breaks it off, and leaves nothing
@@ -110,7 +110,7 @@ def drill(  # noqa: PLR0913, PLR0917 - click's options
         seed=random.randrange(1 << 31) if seed is None else seed,  # noqa: S311 - no secret
         prefix=f"relay-drill.{uuid4().hex[:8]}." if prefix is None else prefix,
         keep=keep or sandbox,
-        embedded=embedded.addresses if embedded else (),
+        embedded=embedded,
     )
     report = _run(plan, as_json=as_json)
     _tell(plan, report, as_json=as_json)

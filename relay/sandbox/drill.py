@@ -34,6 +34,7 @@ from relay.spool import Census
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from relay.sandbox.embedded import EmbeddedKafka
     from relay.sandbox.ordeal import Blow
     from relay.spool import Row
 
@@ -53,7 +54,7 @@ class Plan:
     seed: int
     prefix: str
     keep: bool
-    embedded: tuple[str, ...] = ()
+    embedded: EmbeddedKafka | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +107,9 @@ class Drill:
         self._plan = plan
         self._folder = folder
         port, admin_port = free_ports(2)
+        embedded = plan.embedded.addresses if plan.embedded else ()
         variables = {
-            "DEMO_KAFKA": ",".join(plan.embedded),
+            "DEMO_KAFKA": ",".join(embedded),
             "DEMO_POINT": "http://127.0.0.1:1",
             "DEMO_SECRET": str(uuid4()),
             "DEMO_ENDPOINT": "http://127.0.0.1:1/webhooks/contoso",
@@ -123,7 +125,7 @@ class Drill:
             port=port,
             admin_port=admin_port,
             key=str(uuid4()),
-            embedded=plan.embedded,
+            embedded=embedded,
         )
         self._config = load(self._orders)
 
@@ -160,7 +162,14 @@ class Drill:
         try:
             await patient.ready()
             sending = asyncio.create_task(volley.run())
-            ordeal = Ordeal(patient, volley, proxies, brokers, random.Random(self._plan.seed))  # noqa: S311 - no secret
+            ordeal = Ordeal(
+                patient,
+                volley,
+                proxies,
+                brokers,
+                self._plan.embedded,
+                random.Random(self._plan.seed),  # noqa: S311 - no secret
+            )
             dealing = asyncio.create_task(ordeal.run(self._plan.seconds, tell))
             await asyncio.wait({sending, dealing}, return_when=asyncio.FIRST_COMPLETED)
             if sending.done():

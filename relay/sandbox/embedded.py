@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 from typing import TYPE_CHECKING
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaException, Producer, cimpl
 
 from relay.kafka import Cluster, KafkaUnavailable
 from relay.sandbox.failure import Failure
@@ -38,10 +39,11 @@ class EmbeddedKafka:
         """Start it, on free ports; blocks for some milliseconds. Raises `Failure` when it does not start."""
         self._client = Producer({"test.mock.num.brokers": brokers, "log_level": 0})
         try:
-            found = self._client.list_topics(timeout=PATIENCE).brokers.values()
+            found = self._client.list_topics(timeout=PATIENCE).brokers
         except KafkaException as error:
             raise Failure(f"the embedded Kafka does not start: {error.args[0].str()}") from error
-        self.addresses = tuple(f"{broker.host}:{broker.port}" for broker in found)
+        self._brokers = {f"{broker.host}:{broker.port}": number for number, broker in found.items()}
+        self.addresses = tuple(self._brokers)
 
     @property
     def address(self) -> str:
@@ -51,6 +53,25 @@ class EmbeddedKafka:
     def create(self, topic: str) -> None:
         """Create a topic unless it is there, with four partitions; blocks. Raises `KafkaUnavailable`."""
         ask_for(self._client, topic)
+
+    def kill(self, address: str) -> None:
+        """Take a broker down: who was connected is cut off, and nobody listens there. Its records stay."""
+        self._mock("rd_kafka_mock_broker_set_down", address)
+
+    def revive(self, address: str) -> None:
+        """Let a broker that was killed listen again, where it did."""
+        self._mock("rd_kafka_mock_broker_set_up", address)
+
+    def _mock(self, function: str, address: str) -> None:
+        """Call librdkafka, as confluent_kafka shows its mock cluster to nobody.
+
+        The library's handle is the first member of a client, behind the head that every Python object has.
+        """
+        library = ctypes.CDLL(cimpl.__file__)
+        handle = ctypes.c_void_p.from_address(id(self._client) + object.__basicsize__)
+        library.rd_kafka_handle_mock_cluster.restype = ctypes.c_void_p
+        cluster = ctypes.c_void_p(library.rd_kafka_handle_mock_cluster(handle))
+        library[function](cluster, ctypes.c_int32(self._brokers[address]))
 
 
 class EmbeddedCluster(Cluster):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
     from random import Random
 
+    from relay.sandbox.embedded import EmbeddedKafka
     from relay.sandbox.patient import Patient
     from relay.sandbox.proxy import Proxy
     from relay.sandbox.volley import Volley
@@ -43,10 +44,17 @@ class Ordeal:
     `proxies` stand before all addresses of the cluster, by name. A seed decides the order.
     """
 
-    def __init__(
-        self, patient: Patient, volley: Volley, proxies: Mapping[str, Proxy], brokers: Sequence[str], random: Random
+    def __init__(  # noqa: PLR0913, PLR0917 - all that faults are dealt to
+        self,
+        patient: Patient,
+        volley: Volley,
+        proxies: Mapping[str, Proxy],
+        brokers: Sequence[str],
+        embedded: EmbeddedKafka | None,
+        random: Random,
     ) -> None:
-        """Prepare; `brokers` are those of the proxies' names that are brokers' own."""
+        """Prepare; `brokers` are those of the proxies' names that are brokers' own. Only embedded ones are killed."""
+        self._embedded = embedded
         self._brokers = brokers
         self._patient = patient
         self._volley = volley
@@ -87,15 +95,24 @@ class Ordeal:
         if len(self._brokers) > 1:
             for name in self._brokers:
                 proxy = self._proxies[name]
-                faults += [
-                    (f"broker {name} cut off", partial(self._cut, [proxy])),
-                    (f"broker {name} frozen", partial(self._freeze, [proxy])),
-                ]
+                faults.append((f"broker {name} frozen", partial(self._freeze, [proxy])))
+                if self._embedded:
+                    faults.append((f"broker {name} killed", partial(self._kill_broker, self._embedded, name)))
+                else:
+                    faults.append((f"broker {name} cut off", partial(self._cut, [proxy])))
         return faults
 
     async def _kill(self) -> None:
         self._patient.kill()
         self._patient.start()
+
+    @staticmethod
+    async def _kill_broker(embedded: EmbeddedKafka, name: str) -> None:
+        embedded.kill(name)
+        try:
+            await asyncio.sleep(FAULT)
+        finally:
+            embedded.revive(name)
 
     async def _cut(self, proxies: Sequence[Proxy]) -> None:
         for proxy in proxies:

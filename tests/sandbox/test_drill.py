@@ -297,7 +297,7 @@ async def test_a_relay_that_does_not_recover_ends_the_drill(monkeypatch: pytest.
     """The fault is named, nothing more is dealt, and the report is not clean."""
     monkeypatch.setattr(ordeal, "FAULT", 0.0)
     monkeypatch.setattr(ordeal, "CALM", 0.0)
-    dealer = Ordeal(cast("Patient", Well([0.5, 2.0, None])), cast("Volley", Full()), {}, (), Random(1))
+    dealer = Ordeal(cast("Patient", Well([0.5, 2.0, None])), cast("Volley", Full()), {}, (), None, Random(1))
     blows = await dealer.run(0, lambda _: None)
     assert [blow.recovery for blow in blows] == [0.5, 2.0, None]
     report = Report((), blows, {}, {"lost": 0}, {}, (), drained=True, judges_doubles=True)

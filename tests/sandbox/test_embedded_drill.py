@@ -1,8 +1,9 @@
-"""`relay drill --sandbox` as a user types it: three brokers of the embedded Kafka, each cut off and frozen."""
+"""`relay drill --sandbox` as a user types it: three brokers of the embedded Kafka, each killed and frozen."""
 
 from __future__ import annotations
 
 import json
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,8 +12,10 @@ from click.testing import CliRunner
 from relay.cli.drilling import drill
 from relay.sandbox import drill as sandbox
 from relay.sandbox import ordeal
+from relay.sandbox.embedded import EmbeddedKafka
 from relay.sandbox.ordeal import Ordeal
 from relay.sandbox.proxy import Proxy
+from tests.running import until
 from tests.sandbox.configured import configured
 
 if TYPE_CHECKING:
@@ -28,9 +31,28 @@ def drilled(folder: Path, code: int) -> dict[str, Any]:
     return report
 
 
+def listens(address: str) -> bool:
+    """Tell whether somebody does."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def test_a_broker_that_is_killed_is_away_until_it_is_revived() -> None:
+    """The one that is meant, and no other."""
+    kafka = EmbeddedKafka(3)
+    kafka.kill(kafka.addresses[1])
+    until(lambda: [listens(address) for address in kafka.addresses] == [True, False, True])
+    kafka.revive(kafka.addresses[1])
+    until(lambda: all(listens(address) for address in kafka.addresses))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-def test_each_broker_is_cut_off_and_frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_broker_is_killed_and_frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of three brokers each is away for a while; all is clean but for doubles, which are not judged."""
     every = Ordeal._faults
     monkeypatch.setattr(Ordeal, "_faults", lambda self: [one for one in every(self) if one[0].startswith("broker ")])
@@ -38,7 +60,7 @@ def test_each_broker_is_cut_off_and_frozen(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(ordeal, "CALM", 0.3)
     report = drilled(tmp_path, 0)
     assert len(report["brokers"]) == 3
-    due = {f"broker {broker} {fault}" for broker in report["brokers"] for fault in ("cut off", "frozen")}
+    due = {f"broker {broker} {fault}" for broker in report["brokers"] for fault in ("killed", "frozen")}
     assert {blow["fault"] for blow in report["blows"]} == due
     assert (report["clean"], report["judges_doubles"], report["drained"]) == (True, False, True)
     assert report["sent"]["acknowledged"] > 100
