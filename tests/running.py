@@ -34,6 +34,7 @@ HARMLESS = (
     "ResourceWarning: unclosed <socket.socket",
     "ResourceWarning: unclosed transport <_SelectorSocketTransport",
     "coro=<Sender._send_produce_req()",
+    "coro=<AIOKafkaConnection._read()",
     "ResourceWarning: loop is closed",
 )
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 NOTICED = 6.0
 SHORT = {"kafka": {"delivery_timeout": "4s"}}
 KILLS = 5
+STOPPED = 60.0  # longer than `stop.timeout`, which it takes while a topic is held
 
 
 def kill_relay(scene: Scene) -> None:
@@ -27,7 +28,8 @@ def kill_relay(scene: Scene) -> None:
 def stop_relay(scene: Scene) -> None:
     """SIGTERM under load, and a start."""
     scene.run_until_more(scene.chance.randint(5, 100))
-    assert scene.relay.stop() == 0
+    scene.relay.signal()
+    assert scene.relay.wait(STOPPED) == 0
     scene.relay.start()
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.faults.scene import Scene
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 def too_few_in_sync(scene: Scene) -> None:
