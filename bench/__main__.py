@@ -78,7 +78,7 @@ def _run(stack: ExitStack, only: list[str], pace: Pace) -> list[str]:
     """Start Kafka, run the parts and print each when it is over, then what was to be reached; give those void."""
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=FOLDER)))
     say("starting Kafka")
-    stage = Stage(folder, stack.enter_context(Cluster(config=PATIENT)), pace)
+    stage = Stage(folder, stack.enter_context(Cluster(config=PATIENT, guarded=True)), pace)
     goals: list[Goal] = []
     void: list[str] = []
     for name in only:
