@@ -66,7 +66,7 @@ class Ingest:
         self._pipeline = pipeline
         self._spool = spool
         self._forwarder = forwarder
-        self._rings = keys.rings
+        self._keys = keys
         self._metrics = metrics
         self._after = config.ack.after
         self._max_in_flight = config.listen.max_in_flight
@@ -82,7 +82,7 @@ class Ingest:
         """
         if self._storing >= self._max_in_flight:
             raise Unavailable("more requests than listen.max_in_flight", busy=True)
-        ring = self._rings[source.name]
+        ring = self._keys.ring(source)
         try:
             delivery = self._authenticate(ring.source, headers, body)
         except Rejected as rejected:

@@ -10,11 +10,11 @@ asked     what operators ask for
 """
 
 from relay.keys.asked import FETCH, KEY_PAGES, LIST, RETIRE, Fetching, KeysAsked, Listing, Retiring
-from relay.keys.keys import Keys
+from relay.keys.keys import NOBODY, Keys
 from relay.keys.known import Known, known_keys
 from relay.keys.ring import KeyRow, State
 
 __all__ = [
-    "FETCH", "KEY_PAGES", "LIST", "RETIRE", "Fetching", "KeyRow", "Keys", "KeysAsked", "Known",
+    "FETCH", "KEY_PAGES", "LIST", "NOBODY", "RETIRE", "Fetching", "KeyRow", "Keys", "KeysAsked", "Known",
     "Listing", "Retiring", "State", "known_keys",
 ]  # fmt: skip

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import threading
 import time
 from contextlib import suppress
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 import structlog
 
 from relay.core.errors import Unavailable
+from relay.core.model import Key, Signs, Source
 from relay.health import Check
 from relay.health import State as Health
 from relay.keys import file
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from relay.config import Config
-    from relay.core.model import Source
     from relay.keys.asked import KeysAsked
     from relay.keys.ring import KeyRow
     from relay.metrics import Metrics
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 SAVE_EVERY = 60.0  # seconds; also what could not be written is tried again, and when keys were last used is written
+NOBODY = Source("", "", "", (Key("", secrets.token_bytes(36)),), Signs.BODY, UTC)
+"""Whose path is unknown: its key is nobody's, so that no signature fits."""
 
 
 class Keys:
@@ -47,6 +51,7 @@ class Keys:
         self._saving = asyncio.Lock()
         self._writing = threading.Lock()
         self.rings: dict[str, Keyring] = {}
+        self._nobodys = Keyring(NOBODY, None, Ring(), metrics, self._save)
         self._build()
 
     def open(self, *, mend: bool = True) -> None:
@@ -66,6 +71,10 @@ class Keys:
         for row in self.rows():
             if row.state is State.RETIRED and row.origins:
                 log.error("key.refused", source=row.source, fingerprint=row.fingerprint, hint=_hint(row.source))
+
+    def ring(self, source: Source) -> Keyring:
+        """Give the keyring of a source, or that of `NOBODY`."""
+        return self._nobodys if source is NOBODY else self.rings[source.name]
 
     def sources(self) -> Sequence[Source]:
         """Give all sources, each with the keys that are good now."""

@@ -50,7 +50,7 @@ async def test_a_commit_that_fails_is_told_to_all_of_it(path: Path, metrics: Met
                 spool.write(Journal((published(1),))),
                 return_exceptions=True,
             )
-            assert spool.fault == "the spool could not be written: forbidden"
+            assert spool.fault == "the spool could not be written: forbidden; it is tried again every second"
         assert [type(answer) for answer in answers] == [Unavailable] * 3
         assert lines == [
             {
