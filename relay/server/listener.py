@@ -164,7 +164,7 @@ class Listener:
             # As much work for a path that does not exist: how long it takes must not tell which paths do.
             return await self._ingest.receive(source or NOBODY, headers, body)
         except Rejected as fate:
-            fate.body = body
+            fate.body = body if source else None  # nobody's sender is to be helped
             raise
 
     def _check_framing(self, request: Request) -> None:
