@@ -16,6 +16,7 @@ from relay.core.errors import Cause, Unavailable
 from relay.core.model import Placed, Status
 from relay.spool import Appended, Fact, Journal, Spool, Told
 from relay.spool.file import PAGE_SIZE, connect_reader
+from relay.spool.spool import TURNS
 from relay.spool.store import Store
 from tests.spool.samples import FLIGHT, MIB, alter, append_all, entry, forget, log_of, look, published, spool_at, until
 
@@ -46,13 +47,29 @@ def writer_held(path: Path) -> Iterator[None]:
         yield
 
 
+async def turns(number: int) -> None:
+    """Let the event loop turn so often."""
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+async def test_who_comes_soon_joins(path: Path, metrics: Metrics) -> None:
+    """A commit begins some turns of the loop after the first that waits for it, with those that came meanwhile."""
+    async with spool_at(path, metrics) as spool:
+        tasks = []
+        for id_ in "abc":
+            tasks.append(asyncio.create_task(spool.append(entry(id_), forget)))
+            await turns(3)
+        await asyncio.gather(*tasks)
+        assert commits(metrics) == (1, 3)
+
+
 async def test_what_waits_shares_one_commit(path: Path, metrics: Metrics) -> None:
     """Whatever has gathered when a commit returns goes to disk together in the next one."""
     async with spool_at(path, metrics) as spool:
         with writer_held(path):
             first = asyncio.create_task(spool.append(entry("first"), forget))
-            await asyncio.sleep(0)  # its commit begins
-            await asyncio.sleep(0)
+            await turns(TURNS + 1)  # its commit begins
             rest = [asyncio.create_task(spool.append(entry(str(n)), forget)) for n in range(100)]
             journal = asyncio.create_task(spool.write(Journal(flights=(FLIGHT,))))
             await asyncio.sleep(0)
@@ -135,8 +152,7 @@ async def test_closing_finishes_what_waits(path: Path, metrics: Metrics) -> None
     spool = await spool_at(path, metrics).__aenter__()
     with writer_held(path):
         first = asyncio.create_task(spool.append(entry("1"), forget))
-        await asyncio.sleep(0)  # its commit begins
-        await asyncio.sleep(0)
+        await turns(TURNS + 1)  # its commit begins
         waiting = asyncio.gather(append_all(spool, ["2", "3"]), spool.write(Journal(flights=(FLIGHT,))))
         closing = asyncio.create_task(spool.__aexit__())
         assert not (await asyncio.wait([closing], timeout=0.1))[0]
