@@ -148,8 +148,8 @@ def _history(kept: Kept) -> list[tuple[str, str]]:
 def _answer(listed: Listed) -> str:
     if listed.replay_of or listed.mirror_of:
         return f"none: it is a {'replay' if listed.replay_of else 'mirror'}"
-    if listed.status is Status.PENDING:
-        return "what it was told is noted when the delivery is settled"
+    if listed.answered is None and listed.status is Status.PENDING:
+        return "nothing is noted yet: it waits for its answer, or the relay ended before it gave one"
     if listed.answered is None:
         return "what it was told is not known: the relay was started anew before the delivery was settled"
     return f"was told {listed.answered} at {moment(listed.answered_at)}"

@@ -91,7 +91,8 @@ def _unknown(last: int, named: str, number: int | None) -> str:
     if number is not None and 0 < number <= last:
         return f"delivery {number} was accepted, and has left the spool so long ago that its id is forgotten"
     what = f"no delivery {number} (the last is {last})" if number is not None else f"no delivery with id {safe(named)}"
-    return f"there is {what}, neither kept nor remembered"
+    refused = "" if number is not None else "; one that was refused has left its reason in `relay rejected list`"
+    return f"there is {what}, neither kept nor remembered{refused}"
 
 
 def tell_list(found: Iterator[Listed], *, as_json: bool) -> int:

@@ -96,9 +96,24 @@ def test_a_file_is_explained_rule_by_rule(running: Running, tmp_path: Path) -> N
         'gives  cli.provisioning-started, key "k"',
         ". last: not looked at",
         "outcome: 1 record, to cli.provisioning-started",
+        "  record for cli.provisioning-started",
+        "header content-type",
+        "application/cloudevents+json",
+        '"id":"fresh"',
         "if it came now: a new event",
     ):
         assert line in text
+
+
+def test_the_headers_of_a_record_are_told(running: Running, tmp_path: Path) -> None:
+    """In binary mode the attributes are headers, each on a line of its own, and the value is the data."""
+    file = changed(running, tmp_path, envelope={"mode": "binary"})
+    done = relay("explain", "-", "-c", file, data=event(event_id="fresh"))
+    assert done.returncode == 0, done.stderr
+    words = [line.split() for line in done.stdout.splitlines()]
+    assert ["header", "ce_id", "fresh"] in words
+    assert ["header", "ce_specversion", "1.0"] in words
+    assert ["key", "k"] in words
 
 
 def test_a_pipe_is_read_as_a_file(running: Running, tmp_path: Path) -> None:
@@ -228,6 +243,8 @@ def test_a_stored_delivery_is_explained_with_what_happened(running: Running) -> 
     assert (row["state"], "1 record (0.0 MiB) waits" in row["detail"]) == ("warn", True)
     text = told(running, "explain", "1")
     assert "waits for its turn in the lane of cli.provisioning-started" in text
+    assert found["answered"] == "stored"
+    assert f"was told stored at {found['answered_at']}" in text
     assert "warn  lane cli.provisioning-started" in text
 
 
@@ -324,6 +341,7 @@ def test_what_is_not_there_is_exit_1(running: Running, named: str) -> None:
     for verb in (["explain"], ["deliveries", "show"]):
         done = relay(*verb, named, "-c", str(running.config))
         assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
+        assert ("`relay rejected list`" in done.stderr) is (named == "nobody")
 
 
 def test_a_delivery_is_shown_and_verified_again(running: Running, tmp_path: Path) -> None:
@@ -371,6 +389,9 @@ def test_deliveries_are_listed(running: Running) -> None:
     done = relay("deliveries", "list", "--limit", "2", "-c", config)
     assert "there are more: --before 4" in done.stderr
     assert listed("--limit", "2", "--before", "4") == [3, 2]
+    done = relay("deliveries", "list", "--oldest-first", "--limit", "2", "-c", config)
+    assert "there are more: --after 2" in done.stderr
+    assert listed("--oldest-first", "--limit", "2", "--after", "2") == [3, 4]
     assert listed("--after", "4") == [5]
     assert relay("deliveries", "list", "--since", "yesterday", "-c", config).returncode == 2
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 from dataclasses import replace
 
@@ -114,6 +115,28 @@ def test_every_key_of_the_ring_is_accepted_and_named() -> None:
     assert authenticate([signature.sign(SECRET, BODY)], source=ROTATING).key_id == "new"
     assert authenticate([signature.sign(OTHER_SECRET, BODY)], source=ROTATING).key_id == "old"
     assert refusal([SIGNED], source=replace(SOURCE, keys=())) is Refusal.BAD_SIGNATURE
+
+
+@pytest.mark.parametrize("place", [None, 0, -1])
+def test_each_key_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch, place: int | None) -> None:
+    """Whether it fits, or is wrong in its first byte or in its last: every key is tried, by `hmac.compare_digest`."""
+    compared: list[tuple[bytes, bytes]] = []
+    compare_digest = hmac.compare_digest
+
+    def spy(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return compare_digest(one, other)
+
+    monkeypatch.setattr(hmac, "compare_digest", spy)
+    digest = bytearray(hmac.digest(OTHER_SECRET, BODY, "sha256"))
+    if place is not None:
+        digest[place] ^= 1
+    given = base64.b64encode(digest).decode()
+    if place is None:
+        assert authenticate([given], source=ROTATING).key_id == "old"
+    else:
+        assert refusal([given], source=ROTATING) is Refusal.BAD_SIGNATURE
+    assert compared == [(hmac.digest(key.secret, BODY, "sha256"), bytes(digest)) for key in ROTATING.keys]
 
 
 @pytest.mark.parametrize("algorithms", [(), ("HMACSHA256",), ("none",), ("HMACSHA512", "\udcff")])

@@ -47,6 +47,7 @@ def kinds(chance: random.Random) -> dict[str, list[bytes]]:
         "first again": requests(small, 0),
         "last": requests(small, -1),
         "small": requests(small, 15),
+        "small, unknown": requests(small, 15, UNKNOWN),
         "large": requests(large, 15),
         "large, unknown": requests(large, 15, UNKNOWN),
     }

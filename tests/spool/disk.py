@@ -44,7 +44,8 @@ class Kind(enum.Enum):
 class Moment:
     """The step, counted from 1, at which something happens; `left` is what a crash there left, by file name.
 
-    A lapse happens at the first sync from there on. `seed` decides what lost power leaves.
+    A lapse happens at the first sync from there on. `seed` decides what lost power leaves. `amid` tells whether a crash
+    came before a step, and not behind the last one.
     """
 
     kind: Kind
@@ -52,6 +53,7 @@ class Moment:
     seed: int = 0
     left: dict[str, bytes] | None = None
     lapsed: bool = False
+    amid: bool = False
 
 
 class Written(NamedTuple):
@@ -102,7 +104,7 @@ class Disk(apsw.VFS):
         if moment.kind is Kind.REFUSAL:
             raise apsw.IOError("the disk refuses")
         if moment.left is None:
-            moment.left = self._crash(moment)
+            moment.left, moment.amid = self._crash(moment), True
 
     def sync(self, file: Path) -> None:
         """Bring to disk what was written since the last time. Raises `apsw.IOError`, and drops it, when that fails.

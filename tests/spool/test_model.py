@@ -48,9 +48,12 @@ CRASHES = (Kind.KILL, Kind.POWER)
 PLACES = {
     "duplicate", "id_conflict", "spool_full", "dead_quota",
     "the disk refused in a REFUSAL", "the disk refused in a LAPSE", "settled while full",
-    "swept by age", "bodies swept for space", "ids swept for space",
+    "swept by age", "swept for space", "bodies swept for space", "ids swept for space",
     "lost before KILL", "lost before POWER", "kept after KILL", "kept after POWER",
+    *(f"{kind} amid a {what}" for kind in ("KILL", "POWER") for what in ("commit", "large commit", "sweep", "restart")),
 }  # fmt: skip
+LARGE = 25  # steps; so many have most commits
+STEPS = st.integers(1, LARGE) | st.integers(LARGE + 1, 250)
 
 
 class Wanted(NamedTuple):
@@ -89,8 +92,9 @@ written = st.builds(
     st.lists(st.sampled_from(TOPICS), max_size=2),
     st.lists(st.tuples(st.integers(0, 50), st.sampled_from([Status.DEAD, Status.DROPPED])), max_size=1),
 )
-moments = st.none() | st.builds(Moment, st.sampled_from(Kind), st.integers(1, 25), st.integers(0, 1 << 20))
-crashes = st.builds(Moment, st.sampled_from(CRASHES), st.integers(1, 25), st.integers(0, 1 << 20))
+deep = st.builds(Moment, st.sampled_from(CRASHES), st.integers(LARGE + 1, 120), st.integers(0, 1 << 20))
+crashes = st.builds(Moment, st.sampled_from(CRASHES), STEPS, st.integers(0, 1 << 20))
+moments = st.none() | crashes | st.builds(Moment, st.sampled_from(Kind), STEPS, st.integers(0, 1 << 20))
 
 
 def asked(one: Wanted) -> Entry:
@@ -191,7 +195,7 @@ class SpoolMachine(RuleBasedStateMachine):
             if isinstance(answer, Appended):
                 self.reached["duplicate"] += answer.duplicate
                 self.reached["id_conflict"] += answer.reason is Reason.ID_CONFLICT
-        self.crashed(moment, before)
+        self.crashed(moment, before, "commit" if moment is None or moment.step <= LARGE else "large commit")
 
     def check_space(
         self, used: int, dead: int, entries: list[Entry], answers: list[Appended | Unavailable], refused: list[Cause]
@@ -243,7 +247,7 @@ class SpoolMachine(RuleBasedStateMachine):
         items = tuple((line.number, b"key") for line in self.model.pending if topic in line.entry.topics)
         return msgspec.structs.replace(FLIGHT, topic=topic, items=items)
 
-    @rule(status=st.sampled_from([Status.PENDING, Status.DROPPED, Status.DEAD]), moment=moments)
+    @rule(status=st.sampled_from([Status.PENDING, Status.DROPPED, Status.DEAD]), moment=moments | deep)
     def fill(self, status: Status, moment: Moment | None) -> None:
         """As much as goes in at once leaves room for what drains it."""
         first = 1 << 30 | len(self.model.lines) << 8
@@ -302,7 +306,7 @@ class SpoolMachine(RuleBasedStateMachine):
             model.sweep(older_than=self.now - RETENTION, short=short, found=found)
             return model
 
-        self.crashed(moment, before, partly)
+        self.crashed(moment, before, "sweep", partly)
 
     @rule(moment=moments.filter(lambda moment: moment is None or moment.kind in CRASHES))
     def reopen(self, moment: Moment | None) -> None:
@@ -312,14 +316,14 @@ class SpoolMachine(RuleBasedStateMachine):
             self.run(self.spool.__aexit__())
             self.spool = self.opened()
         assert self.spool.usage == usage
-        self.crashed(moment, self.model)
+        self.crashed(moment, self.model, "restart")
 
     @rule(moment=crashes)
     def crash(self, moment: Moment) -> None:
         """What returned survives the loss of the process, and of the machine's power."""
         with self.disk.at(moment):
             pass
-        self.crashed(moment, self.model)
+        self.crashed(moment, self.model, "rest")
 
     @rule()
     def ghost(self) -> None:
@@ -337,13 +341,16 @@ class SpoolMachine(RuleBasedStateMachine):
         """Do what the next commit would do first: who knows what the failed one left on disk."""
         await self.spool._access.write(Writer.reopen)
 
-    def crashed(self, moment: Moment | None, before: Model, partly: Callable[[View], Model] | None = None) -> None:
+    def crashed(
+        self, moment: Moment | None, before: Model, what: str, partly: Callable[[View], Model] | None = None
+    ) -> None:
         """Go on from what a crash left, which is what was before the last thing done, or after it, and no third.
 
-        What takes several commits may also have been done `partly`.
+        `what` was done; what takes several commits may also have been done `partly`.
         """
         if moment is None or moment.left is None:
             return
+        self.reached[f"{moment.kind.name} amid a {what}"] += moment.amid
         usage = self.spool.usage
         self.run(self.spool.__aexit__())
         shutil.rmtree(self.disk.folder)
@@ -420,4 +427,4 @@ def test_the_spool_is_a_list_on_disk() -> None:
     )
     with capture_logs():
         run_state_machine_as_test(SpoolMachine, settings=bounds)
-    assert {place for place, times in SpoolMachine.reached.items() if times} >= PLACES, SpoolMachine.reached
+    assert {place for place, times in SpoolMachine.reached.items() if times} >= PLACES, dict(SpoolMachine.reached)
