@@ -13,6 +13,7 @@ WORDS = (
     "\\u0000", "\\ud83d\\ude00", "\\ud800", '\\"', "\\\\", "\\u0022", "[[", "{}", "null", "true", "1e5", "-0.0",
     '"match":{', '"topics":[', '"key":"', '"continue":true', '"drop":true', '"exact":', '"in":[', '"not":', '"any":[',
     '"all":[', '"glob":"', '"prefix":"', '"suffix":"', '"exists":', "content.", "{type:kebab}", "{source}", "{subject}",
+    "10.0.0.1", "::ffff:", "fd00::1", "[", "]:443", ", ", "%25",
     "sources:", "keys:", "${SYSKIT_POINT_KEY}", "&a", "*a", "!!", "<<:", "|-", "1MiB", "10s", "# ", "---",
 )  # fmt: skip
 
@@ -35,6 +36,13 @@ def seeds(target: str) -> list[bytes]:
         case "routing":
             rules = [json.dumps(rule).encode() for rule in RULES.values()]
             return [rule + b"\n" + body for rule in rules for body in bodies()]
+        case "gate":
+            return [
+                b"203.0.113.7\n198.51.100.1",
+                b"10.0.0.1\n203.0.113.7, 10.1.1.1\n[2001:db8::1]:443, 192.0.2.1",
+                b"::ffff:10.0.0.1\nunknown, 203.0.113.7:80,,fe80::1%eth0",
+                b"\n10.0.0.1",
+            ]
         case "config":
             # What stands in other files is theirs to test, and the target leaves such an input alone.
             return [

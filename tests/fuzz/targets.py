@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import re
 from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 from tempfile import gettempdir
 from typing import TYPE_CHECKING
@@ -17,10 +18,12 @@ import msgspec
 from relay.config import Faulty, load
 from relay.core import cloudevents, pipeline, signature
 from relay.core.errors import Reason, Rejected, Undeliverable
+from relay.core.gate import client_of, is_in, neighbourhood
 from relay.core.members import deeper_than, members, repeats_key
 from relay.core.model import Envelope, Event, Mode, Signs
 from relay.core.outline import MAX_DEPTH, MAX_ID
 from relay.core.routing import RuleError, Unrouted, compile_route, route
+from relay.core.routing.index import Index
 from relay.core.routing.path import MISSING, value_at
 from relay.core.routing.template import legal_topic
 from relay.core.syskit import parse
@@ -28,9 +31,10 @@ from tests.core.samples import CONTENT_SOURCE, SOURCE, deliver
 from tests.fuzz.oracle import Members, NotJSONError, depth_of, is_plain, only, read, repeats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from relay.core.model import Delivery, Record, Source
+    from relay.core.model import Delivery, Record, Route, Source
+    from relay.core.routing import Routed
 
 ENVELOPES = (Envelope(), Envelope(Mode.BINARY, ""))
 RULES: dict[str, dict[str, object]] = {
@@ -46,6 +50,8 @@ RULES: dict[str, dict[str, object]] = {
     "by-type": {"match": {"type": {"all": ["*", {"not": "Unknown"}]}}, "topics": ["syskit.{type}"]},
 }
 ROUTES = tuple(compile_route(name, rule) for name, rule in RULES.items())
+INDEX = Index(ROUTES)
+PROXIES = tuple(ip_network(network) for network in ("10.0.0.0/8", "fd00::/8", "192.0.2.1/32"))
 
 
 def check_members(text: bytes) -> None:
@@ -109,6 +115,11 @@ def check_pipeline(body: bytes) -> None:
         delivery = deliver(body, source)
         for envelope in ENVELOPES:
             _check_process(delivery, source, envelope)
+        try:
+            event = parse(delivery, source)
+        except Undeliverable:
+            continue
+        _check_index(event, INDEX, ROUTES)
 
 
 def check_envelope(text: bytes) -> None:
@@ -145,6 +156,7 @@ def check_routing(text: bytes) -> None:
     except RuleError as fault:
         assert str(fault)
         return
+    _check_index(event, Index([compiled]), [compiled])
     match = rule.get("match", {})
     assert isinstance(match, dict)
     expected = all(_holds(raw, value_at(event, path)) for path, raw in match.items())
@@ -159,6 +171,19 @@ def check_routing(text: bytes) -> None:
         assert legal_topic(topic)
         assert key
         key.encode()
+
+
+def check_gate(text: bytes) -> None:
+    """A client (the first line is who connected) is found or none; only a trusted proxy is believed who it is."""
+    peer, *forwarded = text.decode("latin-1").split("\n")
+    client, connected = client_of(peer, forwarded, PROXIES), client_of(peer, (), ())
+    if connected is None or not is_in(connected, PROXIES):
+        assert client == connected
+        return
+    assert client is not None
+    hops = [client_of(hop, (), ()) for hop in ",".join(forwarded).split(",")]
+    assert client == connected or client in hops
+    assert neighbourhood(client)[0] == client.version
 
 
 def check_config(text: bytes) -> None:
@@ -181,8 +206,21 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "pipeline": check_pipeline,
     "envelope": check_envelope,
     "routing": check_routing,
+    "gate": check_gate,
     "config": check_config,
 }
+
+
+def _check_index(event: Event, index: Index, routes: Sequence[Route]) -> None:
+    """What stands in the index is found as if every rule were looked at."""
+    assert _routed(event, index.candidates(event)) == _routed(event, routes)
+
+
+def _routed(event: Event, routes: Sequence[Route]) -> Routed | tuple[Reason, str]:
+    try:
+        return route(event, routes)
+    except Unrouted as fate:
+        return fate.reason, fate.detail
 
 
 def _expect_rejected(source: Source, header: str, body: bytes) -> None:

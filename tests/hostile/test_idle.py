@@ -77,6 +77,7 @@ def test_idle_connections_cost_little(patient: Running) -> None:
     The relay was started with a limit of 1024 files and has raised it to what it may have.
     """
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[1] > IDLE + FEW, "this machine's own limit is too low"
+    left: list[int] = []
     with good_traffic_beside(patient, lambda: ROUNDS) as good:
         good.goes_on(200)
         files, memory = files_open(patient.pid), resident(patient.pid)
@@ -88,6 +89,8 @@ def test_idle_connections_cost_little(patient: Running) -> None:
                 assert files_open(patient.pid) >= files + IDLE
                 assert resident(patient.pid) <= memory + IDLE * EACH + SPARE
             until(lambda: files_open(patient.pid) <= files)
+            left.append(resident(patient.pid))
+    assert left[-1] <= left[0] + SPARE, "they leave something behind"
 
 
 def test_a_head_that_can_have_no_end_is_not_waited_for(patient: Running) -> None:
