@@ -8,6 +8,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
@@ -29,7 +31,7 @@ class Row(NamedTuple):
 class Excused:
     """What a fault does that no relay can make good, and what is thus counted in a column of its own.
 
-    `destroyed`: for a topic that was deleted, the ids sent before it was gone, which may have gone with it.
+    `destroyed`: for a topic that was deleted, the ids that may have gone with it; not those on disk alone by then.
     `moved`: topics whose keys may stand on two partitions, since partitions were added.
     `dead`: why large deliveries may be dead letters. `swept`: whether the spool may have let go of what is
     published, as it does when it is full. `doubts`: whether the relay may say that records are possible duplicates.
@@ -85,6 +87,20 @@ def rows_of(spool: Path) -> dict[str, Row]:
     with closing(sqlite3.connect(f"file:{spool}?mode=ro", uri=True)) as connection:
         found = connection.execute("SELECT event_id, number, status, reason FROM deliveries")
         return {event_id: Row(*row) for event_id, *row in found}
+
+
+def untouched(spool: Path, topic: str) -> frozenset[str]:
+    """Give the ids of which no record was sent to a topic by now, as the spool's file has it beside the relay."""
+    with closing(sqlite3.connect(f"file:{spool}?mode=ro", uri=True, isolation_level=None)) as connection:
+        connection.execute("BEGIN")  # or what lands meanwhile would seem never to have flown
+        flights = connection.execute("SELECT items FROM flights WHERE topic = ?", (topic,)).fetchall()
+        waiting = connection.execute(
+            "SELECT number, event_id FROM deliveries WHERE status = 'pending' "
+            "AND number NOT IN (SELECT number FROM records WHERE topic = ?)",
+            (topic,),
+        ).fetchall()
+    aloft = {number for (items,) in flights for number, _ in msgspec.msgpack.decode(items)}
+    return frozenset(event_id for number, event_id in waiting if number not in aloft)
 
 
 class Evidence(NamedTuple):

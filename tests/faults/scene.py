@@ -99,9 +99,9 @@ class Scene:
         enough = len(self.load.answered) + count
         until(lambda: len(self.load.answered) >= enough, PATIENCE)
 
-    def wait_until_held(self, short: str) -> None:
-        """Let the load go on until the relay says that the lane of a topic is in trouble."""
-        until(lambda: self._is_held(self.topics[short]), PATIENCE)
+    def wait_until_held(self, short: str, why: str = "") -> None:
+        """Let the load go on until the relay says that the lane of a topic is in trouble, and `why`."""
+        until(lambda: self._is_held(self.topics[short], why), PATIENCE)
 
     def wait_until_others_go_on(self, held: str) -> None:
         """Let the load go on until so many deliveries of another source, sent from now on, are in its own topic."""
@@ -145,12 +145,13 @@ class Scene:
             return True
         return bool(self.excused.dead) and self.load.sent[event_id].large
 
-    def _is_held(self, topic: str) -> bool:
+    def _is_held(self, topic: str, why: str) -> bool:
         """Tell whether the relay says so; one that is just started again says nothing."""
         try:
-            return f"[!] lane {topic}: ".encode() in self.relay.get("/readyz?verbose").body
+            rows = self._rows().splitlines()
         except OSError:
             return False
+        return any(row.startswith(f"[!] lane {topic}: ") and why in row for row in rows)
 
     def _rows(self) -> str:
         """Give what the relay says of its lanes."""

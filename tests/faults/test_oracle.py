@@ -5,16 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from relay.core.model import Placed
+from relay.spool import Journal
 from tests.faults.load import Answered, Sent
-from tests.faults.oracle import Evidence, Excused, Row, judge
+from tests.faults.oracle import Evidence, Excused, Row, judge, untouched
 from tests.faults.subscriber import Read
 from tests.faults.table import EXCUSED, PROMISED
+from tests.spool.samples import FLIGHT, NOW, append, entry, opened, settle
+from tests.spool.samples import published as landed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 TOPIC = "t"
 KEY = "contoso/MicrosoftTeams/w"
@@ -141,6 +146,19 @@ def test_what_is_wrong_is_counted_under_its_own_name(case: Case) -> None:
     assert (case.fault is None) == (not said)
     assert (case.fault or "") in said
     assert found.clean is (case.fault is None and case.found.keys() <= set(EXCUSED))
+
+
+def test_what_was_not_sent_yet_cannot_go_with_its_topic(tmp_path: Path) -> None:
+    """Pending, in no flight of the topic and settled in none of its records: that is on disk alone."""
+    spool = tmp_path / "spool.db"
+    with opened(spool) as store:
+        append(store, *(entry(id_) for id_ in ("waits", "flies", "is there", "waits elsewhere", "is done")))
+        topics = (TOPIC, "u")
+        settle(store, landed(3, TOPIC, topics), landed(4, "u", topics), landed(5))
+        flight = msgspec.structs.replace(FLIGHT, topic=TOPIC, items=((2, b"key"),))
+        store.commit((), [Journal(flights=(flight,))], NOW)
+        assert untouched(spool, TOPIC) == {"waits", "waits elsewhere"}
+        assert untouched(spool, "u") == {"waits", "flies", "is there"}
 
 
 def test_an_episode_without_deliveries_proves_nothing() -> None:

@@ -9,6 +9,7 @@ from confluent_kafka.admin import AclOperation
 
 from tests.faults.fault import Fault
 from tests.faults.load import LARGE_BYTES
+from tests.faults.oracle import untouched
 from tests.faults.processes import NOTICED, SHORT
 from tests.running import until
 
@@ -82,7 +83,7 @@ def _forbid(scene: Scene, *operations: AclOperation) -> None:
     topic = scene.topics["contoso"]
     scene.admin.forbid(topic, *operations)
     try:
-        scene.wait_until_held("contoso")
+        scene.wait_until_held("contoso", "TOPIC_AUTHORIZATION_FAILED")
         scene.wait_until_others_go_on("contoso")
         scene.run_for(scene.chance.uniform(0, 3))
     finally:
@@ -90,15 +91,21 @@ def _forbid(scene: Scene, *operations: AclOperation) -> None:
 
 
 def _make_again(scene: Scene, short: str, replicas: list[list[int]], config: dict[str, str] | None = None) -> None:
-    """Delete a topic and make it anew; what was sent before it was gone may have gone with it."""
+    """Delete a topic and make it anew; what was sent to it before it was gone may have gone with it."""
     topic = scene.topics[short]
     scene.excused.doubts = True  # what was in the old one may have been read, and is sent to the new one as well
     scene.subscriber.forget(topic)
     scene.admin.delete(topic)
-    scene.excused.destroyed[topic] = frozenset(scene.load.sent)
+    _excuse_destroyed(scene, topic)
     scene.run_for(scene.chance.uniform(0, 3))
     scene.admin.create(topic, replicas, config)
     scene.subscriber.follow(topic)
+
+
+def _excuse_destroyed(scene: Scene, topic: str) -> None:
+    """Note what may have been in a topic of which something is gone by now."""
+    sent = frozenset(scene.load.sent)
+    scene.excused.destroyed[topic] = sent - untouched(scene.spool, topic)
 
 
 def _asked(ask: Callable[[str], Iterable[int]], topic: str) -> AbstractSet[int]:
@@ -126,7 +133,7 @@ def elect_uncleanly(scene: Scene) -> None:
     finally:
         scene.cluster.resume(behind)
     until(lambda: _asked(scene.admin.leaders, topic) == {behind}, PATIENCE)
-    scene.excused.destroyed[topic] = frozenset(scene.load.sent)
+    _excuse_destroyed(scene, topic)
     scene.subscriber.follow(topic)
     scene.cluster.restart(leader)
 
