@@ -1,7 +1,6 @@
 # What people do with this repository. `make demo` and `make test` need nothing before them.
 PYTHON ?= python3
 PORT ?= 9092
-SECONDS ?= 60
 SEED ?= 0
 BIN := .venv/bin
 INSTALLED := .venv/installed
@@ -21,7 +20,7 @@ help:
 	@echo 'make hostile  what forgers and broken clients send, with a million mutations of signed requests'
 	@echo 'make fuzz     any bytes at all into the pure core, for SECONDS=60 in total (Python 3.11 to 3.13)'
 	@echo 'make mutants  small changes to signature, routing, lanes and spool that fast tests must notice; SEED=0'
-	@echo 'make faults   a relay on three real brokers, under every fault, for SECONDS=60; SEED=0; TABLE= keeps its table'
+	@echo 'make faults   a relay on three real brokers, under every fault, for SECONDS=3600; SEED=0; TABLE= keeps its table'
 	@echo 'make kafka    a real Kafka broker on localhost:9092 (PORT=...), until Ctrl-C, with which its data end (Java 17 and Maven)'
 	@echo 'make bench    what the relay takes and costs, beside a plain service (Go and wrk too)'
 	@echo 'make lock     write requirements/ anew from pyproject.toml, keeping versions that still fit'
@@ -39,12 +38,14 @@ test: $(INSTALLED)
 hostile: $(INSTALLED)
 	$(RUN) MUTATIONS=1000000 $(BIN)/pytest tests/hostile
 
+fuzz: SECONDS ?= 60
 fuzz: $(FUZZ_INSTALLED)
 	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 mutants: $(MUTANTS_INSTALLED)
 	@$(BIN)/python -m tests.mutants --seed $(SEED)
 
+faults: SECONDS ?= 3600
 faults: $(INSTALLED)
 	$(RUN) $(BIN)/python -m tests.faults --seconds $(SECONDS) --seed $(SEED) $(if $(TABLE),--table $(TABLE)) \
 		$(if $(EVIDENCE),--evidence $(EVIDENCE))

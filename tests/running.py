@@ -111,8 +111,8 @@ class Running:
         assert self._process
         return self._process.pid
 
-    def start(self) -> None:
-        """Start, and return when /readyz says 200."""
+    def start(self, ready: int = 200) -> None:
+        """Start, and return when /readyz says 200, or what else it is to say."""
         before = len(self.told("relay.started"))
         environment = {**os.environ, "PYTHONWARNINGS": "default", **self._environment}
         with self._log.open("ab") as log:
@@ -122,7 +122,7 @@ class Running:
         assert self.runs, self.text
         started = self.told("relay.started")[-1]
         self.port, self.admin_port = int(str(started["port"])), int(str(started["admin_port"]))
-        until(lambda: self.get("/readyz").status == 200, START)
+        until(lambda: self.get("/readyz").status == ready, START)
 
     @property
     def runs(self) -> bool:

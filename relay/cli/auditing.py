@@ -29,11 +29,15 @@ STATUSES = ("published", "pending", "dead", "dropped")
 
 
 class Compared(NamedTuple):
-    """What the relay that runs says, or why it is not asked; `faults` are sentences."""
+    """What the relay that runs says, or why it is not asked; `faults` are sentences.
+
+    `failed` tells whether one runs that should have said it.
+    """
 
     counted: Mapping[str, int] | None
-    aside: str | None
-    faults: Sequence[str]
+    aside: str | None = None
+    faults: Sequence[str] = ()
+    failed: bool = False
 
 
 @click.command(short_help="Add up what was accepted against what became of it.")
@@ -45,7 +49,8 @@ def audit(with_kafka: bool, scratch: Path | None, path: Path, as_json: bool) -> 
     """Add up accepted = published + pending + dead + dropped; exit 1 when it does not, or an id is not as it should be.
 
     The spool's running totals are held against its rows, and against the metrics of the relay when one runs.
-    Nothing is changed. Exit 70 when it cannot be looked at: without a spool, or with --kafka without Kafka.
+    Nothing is changed. Exit 70 when it cannot be looked at: without a spool, with --kafka without Kafka, or beside a
+    relay whose metrics cannot be read.
     """
     config = load_config(path, secrets=with_kafka)
     from relay.audit import Readback
@@ -60,7 +65,8 @@ def audit(with_kafka: bool, scratch: Path | None, path: Path, as_json: bool) -> 
             closing(Readback(Path(folder) / "audit.db", config)) as readback,
         ):
             books = _add_up(census, readback if with_kafka else None)
-            sound = _tell_books(books, _compare(config, census), as_json=as_json)
+            compared = _compare(config, census)
+            sound = _tell_books(books, compared, as_json=as_json)
             if with_kafka:
                 _read(readback, census)
                 sound = _tell_readback(readback, as_json=as_json) and sound
@@ -68,6 +74,8 @@ def audit(with_kafka: bool, scratch: Path | None, path: Path, as_json: bool) -> 
         fail(str(error), UNEXPECTED)
     if not sound:
         leave(NO)
+    if compared.failed:
+        leave(UNEXPECTED)
 
 
 def _add_up(census: Census, readback: Readback | None) -> Books:
@@ -99,9 +107,9 @@ def _compare(config: Config, census: Census) -> Compared:
     from relay.spool import in_use
 
     if not in_use(config.spool.path):
-        return Compared(None, "no relay runs on this spool", ())
+        return Compared(None, "no relay runs on this spool")
     if not config.admin.port:
-        return Compared(None, "a relay runs, but on an admin.port that only its log tells", ())
+        return Compared(None, "a relay runs, but on an admin.port that only its log tells")
 
     def scrape() -> str:
         status, text = fetch(config.admin.host, config.admin.port, "/metrics", TIMEOUT)
@@ -112,10 +120,10 @@ def _compare(config: Config, census: Census) -> Compared:
     try:
         counters = compare(census.tally, scrape)
     except (NoAnswer, ValueError) as error:
-        return Compared(None, f"a relay runs, but its metrics cannot be read: {error}", ())
+        return Compared(None, f"a relay runs, but its metrics cannot be read: {error}", failed=True)
     if counters is None:
-        return Compared(None, "a relay starts or stops", ())
-    return Compared(counters.counted, None, tuple(counters.faults()))
+        return Compared(None, "a relay starts or stops", failed=True)
+    return Compared(counters.counted, faults=tuple(counters.faults()))
 
 
 def _tell_books(books: Books, compared: Compared, *, as_json: bool) -> bool:

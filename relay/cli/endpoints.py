@@ -86,7 +86,15 @@ def sync(name: str | None, yes: bool, dry_run: bool, path: Path, as_json: bool) 
 @yes_option
 @dry_run_option
 @config_option
-def delete(url: str | None, name: str | None, yes: bool, dry_run: bool, path: Path) -> None:  # noqa: FBT001 - click's flags
+@json_option
+def delete(  # noqa: PLR0913, PLR0917 - as it is typed
+    url: str | None,
+    name: str | None,
+    yes: bool,  # noqa: FBT001 - click's flag
+    dry_run: bool,  # noqa: FBT001 - likewise
+    path: Path,
+    as_json: bool,  # noqa: FBT001 - likewise
+) -> None:
     """Delete the registration of URL, else of the configured endpoint, which a relay that runs registers again."""
     from relay.config.url import comparable, shown
 
@@ -99,7 +107,10 @@ def delete(url: str | None, name: str | None, yes: bool, dry_run: bool, path: Pa
     if not _sure(f"delete {safe(shown(target))}", yes=yes, dry_run=dry_run):
         return
     _ask(point, lambda client: client.delete(spelled))
-    click.echo(f"deleted {safe(shown(target))}")
+    if as_json:
+        click.echo(json.dumps({"endpoint": shown(target), "deleted": True}))
+    else:
+        click.echo(f"deleted {safe(shown(target))}")
 
 
 def _make_right(  # noqa: PLR0913 - how it is asked for

@@ -45,10 +45,10 @@ def administered(simulated: SimulatedPoint, folder: Path, **others: object) -> t
 
 
 @asynccontextmanager
-async def running(relay: Running) -> AsyncIterator[Running]:
+async def running(relay: Running, ready: int = 200) -> AsyncIterator[Running]:
     """Run a relay, in threads, so that Syskit Point goes on answering; ended it is in any case."""
     try:
-        await asyncio.to_thread(relay.start)
+        await asyncio.to_thread(relay.start, ready)
         yield relay
     finally:
         if relay.runs:

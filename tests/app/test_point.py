@@ -135,6 +135,20 @@ async def test_a_restart_while_the_api_is_away(tmp_path: Path) -> None:
         await asyncio.to_thread(relay.kill9)
 
 
+async def test_a_start_without_any_key(tmp_path: Path) -> None:
+    """While there is none everything is put off and the relay is not ready; with the first one that is over."""
+    async with SimulatedPoint() as simulated:
+        simulated.switch(Part.OPTIONS, faults.status(503))
+        written, _ = administered(simulated, tmp_path)
+        async with running(Running(tmp_path, written), ready=503) as relay:
+            answer = await asyncio.to_thread(relay.post, event(), key=simulated.key)
+            assert (answer.status, int(answer.headers["retry-after"]) >= 1) == (503, True)
+            simulated.heal()
+            assert (await verb(relay, "keys", "fetch"))[0] == 0
+            assert (await asyncio.to_thread(relay.get, "/readyz")).status == 200
+            assert (await asyncio.to_thread(relay.post, event(), key=simulated.key)).status == 202
+
+
 async def test_verbs_of_keys_at_rest(tmp_path: Path) -> None:
     """Without a relay that runs keys are fetched, listed and retired all the same; never shown."""
     async with SimulatedPoint() as simulated:
@@ -172,11 +186,18 @@ async def test_verbs_of_endpoints(tmp_path: Path) -> None:
         assert (code, out) == (0, f"{bare}?*** is registered for *\n")
         assert simulated.endpoints == {"https://other": ("*",), url: ("*",)}
         assert (await verb(relay, "endpoints", "list"))[1] == (f"https://other  *\n{bare}?***  *  (configured)\n")
+        code, _, err = await verb(relay, "endpoints", "delete", "--dry-run")
+        assert (code, err, url in simulated.endpoints) == (1, f"would delete {bare}?***\n", True)
         assert (await verb(relay, "endpoints", "delete", "--yes"))[:2] == (0, f"deleted {bare}?***\n")
+        code, out, err = await verb(relay, "endpoints", "register", "--dry-run")
+        assert (code, out) == (1, f"{bare}?*** is not registered; it should be, for *\n")
+        assert (err, url in simulated.endpoints) == (f"would register {bare}?*** for *\n", False)
         code, _, err = await verb(relay, "endpoints", "delete", "--yes")
         assert (code, err) == (1, f"relay: {bare}?*** is not registered\n")
         code, out, _ = await verb(relay, "endpoints", "register", "--yes", "--json")
         assert (code, json.loads(out)["finding"]) == (0, "right")
+        code, out, _ = await verb(relay, "endpoints", "delete", "--yes", "--json")
+        assert (code, json.loads(out)) == (0, {"endpoint": f"{bare}?***", "deleted": True})
         simulated.authority.secret = "another"
         code, _, err = await verb(relay, "endpoints", "list")
         assert (code, "AADSTS7000215" in err) == (1, True)

@@ -194,6 +194,17 @@ def test_metrics_that_say_otherwise_are_told(ground: Audited) -> None:
     ]
 
 
+def test_metrics_that_cannot_be_read_are_no_yes(ground: Audited) -> None:
+    """Beside a relay that runs and does not answer, what adds up on disk alone is exit 70; what is wrong is exit 1."""
+    written = json.loads(ground.relay.config.read_text())
+    ground.relay.config.write_text(json.dumps(written | {"admin": {"port": free_ports(1)[0]}}))
+    said = audit(ground, "--kafka")
+    assert (said.code, said.books["faults"], said.found) == (70, [], {})
+    assert str(said.books["metrics"]).startswith("a relay runs, but its metrics cannot be read: ")
+    alter(ground.spool, "UPDATE totals SET accepted = accepted + 1 WHERE moment = 'now'")
+    assert audit(ground).code == 1
+
+
 def test_a_spool_made_anew_goes_on_with_what_was_counted(ground: Audited) -> None:
     """The metrics of a relay whose spool was deleted beneath it are held against the totals since its own start."""
     ground.relay.stop()
