@@ -99,6 +99,13 @@ def blink(scene: Scene) -> None:
         scene.run_for(scene.chance.uniform(0, 0.5))
 
 
+def take_turns(scene: Scene) -> None:
+    """One producer for all topics: lanes are opened and closed all along, also while a broker does not answer."""
+    scene.run_for(scene.chance.uniform(2, 4))
+    freeze(scene, (scene.chance.choice(scene.cluster.nodes),), scene.chance.uniform(1, 3))
+    scene.run_until_more(100)
+
+
 def roll(scene: Scene) -> None:
     """Stop each broker in order and start it again, one after the other, as an upgrade does."""
     for node in scene.cluster.nodes:
@@ -129,4 +136,5 @@ FAULTS = (
     Fault("all brokers frozen", freeze_all, SHORT),
     Fault("all brokers blink", blink, {"kafka": {"delivery_timeout": "1s", "request_timeout": "1s"}}),
     Fault("rolling restart", roll),
+    Fault("one producer for all topics", take_turns, {"kafka": {"max_producers": 1, "idle_timeout": "1s"}}),
 )
