@@ -134,9 +134,13 @@ class Lane:
             await producer.kill()
 
     async def _next(self, topic: Topic, permit: Permit) -> Sequence[Item]:
-        """Take what waits, else settle at once and wait; nothing when idle for long, or while a lane wants a turn."""
+        """Take what waits, else settle at once and wait; nothing when idle for long, or while a lane wants a turn.
+
+        While a commit is under way the journal of the round would wait for its end, so what it brings is taken as well.
+        """
         limit, patience = min(topic.max_batch, ROUND_BYTES), self._neighbours.idle_timeout
         idle_since = time.monotonic()
+        await self._neighbours.journals.rest()
         while not (items := await self.cursor.peek(limit)):
             self._heal()
             await self._logbook.settle()

@@ -63,6 +63,9 @@ class Journals(Protocol):
     async def write(self, journal: Journal) -> Journalled:
         """Write in one durable commit. Raises `Unavailable`."""
 
+    async def rest(self) -> None:
+        """Wait until no commit is under way."""
+
 
 class Cursor(Protocol):
     """A lane's place in the order of acceptance; see `relay.forwarder`."""

@@ -58,6 +58,8 @@ class Spool:
         self.horizon_since: float | None = None
         self.pending_since: float | None = None
         self._sweepable, self._refused = True, asyncio.Event()
+        self._at_rest = asyncio.Event()
+        self._at_rest.set()
         self.fault: str | None = None
         self._damaged, self._mending = False, asyncio.Lock()
 
@@ -126,6 +128,10 @@ class Spool:
         self._wake()
         return await answer
 
+    async def rest(self) -> None:
+        """Wait until no commit is under way; what is asked for in the next few turns of the loop is in the next one."""
+        await self._at_rest.wait()
+
     def note(self, told: Told) -> None:
         """Let what a sender was told go to disk with the next commit, in a second or so; nobody waits for it."""
         self._waiting.note(told)
@@ -171,11 +177,14 @@ class Spool:
 
     async def _commit(self, group: Group) -> None:
         started = time.perf_counter()
+        self._at_rest.clear()
         try:
             appended, journalled = await self._write(group.entries, group.journals)
         except Exception as error:  # noqa: BLE001 - whoever waits must hear of it, whatever it is
             group.fail(self._fail(error))
             return
+        finally:
+            self._at_rest.set()
         self.fault = None
         self._sweepable = self._sweepable or any(answer.done or answer.discarded for answer in journalled)
         if self._sweepable and any(isinstance(answer, Unavailable) for answer in appended):

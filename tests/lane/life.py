@@ -53,6 +53,7 @@ class DoomedSpool:
     def __init__(self, spool: Journals, doom: Doom) -> None:
         """Write to `spool`."""
         self._spool = spool
+        self.rest = spool.rest
         self._doom = doom
 
     async def write(self, journal: Journal) -> Journalled:

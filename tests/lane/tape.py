@@ -17,6 +17,7 @@ class Tape:
     def __init__(self, spool: Journals) -> None:
         """Write to `spool`."""
         self._spool = spool
+        self.rest = spool.rest
         self.full = False
         self.journals: list[Journal] = []
 

@@ -20,6 +20,7 @@ from relay.lane import Lane, Permits
 from relay.metrics import LaneState
 from tests.lane.fake_kafka import HANG, LOSE_ANSWER, FakeKafka, refuse
 from tests.lane.life import KEYS, Life, Line, number_of
+from tests.lane.tape import Tape
 from tests.spool.samples import until
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Disk:
     def __init__(self, spool: Journals) -> None:
         """Write to `spool`."""
         self._spool = spool
+        self.rest = spool.rest
         self.refusals = 0
         self.all_of_them = False
         self.refused = asyncio.Event()
@@ -90,6 +92,24 @@ async def running(lane: Lane) -> AsyncIterator[asyncio.Task[None]]:
     finally:
         task.cancel()
         await asyncio.wait([task])
+
+
+async def test_a_round_has_what_the_commit_under_way_brings(kafka: FakeKafka, life: Life) -> None:
+    """The round's journal would have to wait for that commit, so what goes into it is chosen when it is over."""
+    first, second = await life.accept(2)
+    line, tape, over = Line([first]), Tape(life.spool), asyncio.Event()
+
+    async def rest() -> None:
+        await over.wait()
+
+    tape.rest = rest
+    async with running(Lane(TOPIC, line, life.neighbours(kafka, tape))) as task:
+        await until(lambda: kafka.open_now == 1)
+        line.push(second)
+        over.set()
+        await task
+    flown = [[number for number, _ in flight.items] for journal in tape.journals for flight in journal.flights]
+    assert flown == [[1, 2]]
 
 
 async def test_a_curable_failure_keeps_the_flight_and_is_waited_out(kafka: FakeKafka, life: Life) -> None:

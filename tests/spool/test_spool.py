@@ -79,6 +79,25 @@ async def test_what_waits_shares_one_commit(path: Path, metrics: Metrics) -> Non
         assert commits(metrics) == (2, 102)
 
 
+async def test_at_rest_no_commit_is_under_way(path: Path, metrics: Metrics) -> None:
+    """Who waits for that goes on when the commit is over, well or not, and in time for the next one."""
+    async with spool_at(path, metrics) as spool:
+        await asyncio.wait_for(spool.rest(), 1)
+        with writer_held(path):
+            first = asyncio.create_task(spool.append(entry("1"), forget))
+            await turns(TURNS + 1)  # its commit begins
+            second = asyncio.create_task(spool.append(entry("2"), forget))
+            resting = asyncio.create_task(spool.rest())
+            assert not (await asyncio.wait([resting], timeout=0.1))[0]
+        await resting
+        assert commits(metrics) == (1, 1)
+        await asyncio.gather(first, second, spool.write(Journal(flights=(FLIGHT,))))
+        assert commits(metrics) == (2, 3)
+        with pytest.raises(Unavailable):
+            await spool.write(Journal((published(1 << 63),)))
+        await asyncio.wait_for(spool.rest(), 1)
+
+
 async def test_many_of_one_id_get_one_number(path: Path, metrics: Metrics) -> None:
     """A hundred requests with one id at once are one delivery and 99 repeats."""
     async with spool_at(path, metrics) as spool:
