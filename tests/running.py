@@ -35,6 +35,7 @@ HARMLESS = (
     "ResourceWarning: unclosed transport <_SelectorSocketTransport",
     "coro=<Sender._send_produce_req()",
     "coro=<AIOKafkaConnection._read()",
+    "never retrieved\\nfuture: <Future finished exception=ConnectionResetError(",
     "ResourceWarning: loop is closed",
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
     AclBinding,
     AclBindingFilter,
@@ -43,7 +43,12 @@ class Admin:
         """Create a topic: for each partition the nodes that hold it."""
         new = NewTopic(topic, len(replicas), replica_assignment=[list(nodes) for nodes in replicas])
         new.config = dict(config or {})
-        self._client.create_topics([new], operation_timeout=TIMEOUT)[topic].result()
+        try:
+            self._client.create_topics([new], operation_timeout=TIMEOUT)[topic].result()
+        except KafkaException as error:
+            # A controller that was frozen has done it, and the client, which had no answer, asks again.
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
 
     def delete(self, topic: str) -> None:
         """Delete a topic with all that is in it; return when no broker shows it any more."""
