@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 import apsw
 
-from relay.core.errors import Unavailable
+from relay.core.errors import Cause, Unavailable
 from relay.spool.keeper import Keeper
 from relay.spool.lock import Lock
 from relay.spool.reader import Reader
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from relay.spool.writer import Writer
+    from relay.spool.values import Entry, Journal
+    from relay.spool.writer import Answers, Writer
 
 T = TypeVar("T")
 
@@ -61,6 +63,20 @@ class Access:
     def write(self, work: Callable[[Writer], T]) -> asyncio.Future[T]:
         """Do something in the writer's thread, in the order asked."""
         return self._writing.do(lambda: work(self.writer))
+
+    async def commit(self, entries: list[Entry], journals: list[Journal]) -> Answers:
+        """Write in one commit: here what is done in memory, in the writer's thread what may wait for the disk."""
+        store = self.writer.store  # another one after a failure
+        if self.busy or not store.is_warm(entries, journals) or not store.begin():
+            return await self.write(lambda writer: writer.commit(entries, journals))
+        try:
+            answers = store.prepare(entries, journals, time.time())
+            await self.write(lambda writer: writer.store.finish())
+        except Unavailable as error:
+            if error.cause is not Cause.SPOOL_FULL:
+                raise
+            answers = await self.write(lambda writer: writer.commit(entries, journals))
+        return answers
 
     def read(self, work: Callable[[Reader], T]) -> asyncio.Future[T]:
         """Do something in the reader's thread, in the order asked."""

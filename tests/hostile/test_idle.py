@@ -26,6 +26,7 @@ PROCESSES = 2
 ROUNDS = 3
 FEW = 1024  # files that a process may have open where nobody has thought of it
 EACH = 16 << 10  # bytes of memory that an idle connection may cost
+LEFT = 1 << 10  # and that it may leave, as the good traffic beside it does; an object that is kept is more
 LISTEN = {"host": "127.0.0.1", "port": 0, "header_timeout": "5m", "idle_timeout": "5m"}
 
 
@@ -90,7 +91,7 @@ def test_idle_connections_cost_little(patient: Running) -> None:
                 assert resident(patient.pid) <= memory + IDLE * EACH + SPARE
             until(lambda: files_open(patient.pid) <= files)
             left.append(resident(patient.pid))
-    assert left[-1] <= left[0] + SPARE, "they leave something behind"
+    assert left[-1] <= left[0] + (ROUNDS - 1) * IDLE * LEFT, "they leave something behind"
 
 
 def test_a_head_that_can_have_no_end_is_not_waited_for(patient: Running) -> None:

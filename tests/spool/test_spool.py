@@ -16,7 +16,7 @@ from relay.core.errors import Cause, Unavailable
 from relay.core.model import Placed, Status
 from relay.spool import Appended, Fact, Journal, Spool, Told
 from relay.spool.file import PAGE_SIZE, connect_reader
-from relay.spool.spool import TURNS
+from relay.spool.group import TURNS
 from relay.spool.store import Store
 from tests.spool.samples import FLIGHT, MIB, alter, append_all, entry, forget, log_of, look, published, spool_at, until
 
