@@ -154,15 +154,15 @@ class Listener:
         """
         if request.method != "POST":
             raise Rejected(Refusal.METHOD)
-        if source is not None:
-            self._door.check(source, request)
-        headers = self._headers(source, request)
+        # As much work for a path that does not exist: how long it takes must not tell which paths do.
+        named = source or NOBODY
+        self._door.check(named, request)
+        headers = self._headers(named, request)
         self._check_framing(request)
         check_shape(headers.signatures)
         body = await self._read(request)
         try:
-            # As much work for a path that does not exist: how long it takes must not tell which paths do.
-            return await self._ingest.receive(source or NOBODY, headers, body)
+            return await self._ingest.receive(named, headers, body)
         except Rejected as fate:
             fate.body = body if source else None  # nobody's sender is to be helped
             raise
@@ -222,13 +222,13 @@ class Listener:
         except (Rejected, TimeoutError):
             return None
 
-    def _headers(self, source: Source | None, request: Request) -> Headers:
+    def _headers(self, source: Source, request: Request) -> Headers:
         headers = request.headers
         return Headers(
             signatures=headers.getall("Signature", ()),
             algorithms=headers.getall("Algorithm", ()),
             traceparent=headers.get("traceparent"),
-            may_misfit=partial(self._door.may_misfit, source or NOBODY, request),
+            may_misfit=partial(self._door.may_misfit, source, request),
         )
 
     def _tell_unavailable(self, source: Source | None, fate: Unavailable, fault: Exception | None = None) -> None:
