@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import apsw
 
     from relay.core.model import Copy
+    from relay.spool.memory import Unread
     from relay.spool.recent import RecentIds
     from relay.spool.values import Usage
 
@@ -46,7 +47,7 @@ class Draft:
     `buried` counts those.
     """
 
-    def __init__(self, connection: apsw.Connection, recent: RecentIds, next_number: int, usage: Usage) -> None:
+    def __init__(self, connection: apsw.Connection, recent: RecentIds | Unread, next_number: int, usage: Usage) -> None:
         """Start with no entries."""
         self._connection = connection
         self._recent = recent

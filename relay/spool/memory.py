@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
+
+import apsw
 
 from relay.spool.file import count, rows
 from relay.spool.identity import digest_of
 from relay.spool.recent import HASH_BYTES, RecentIds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import apsw
+    from collections.abc import Iterable, Sequence
 
     from relay.spool.values import Entry, Journal
 
 WARM = 5_000  # what was appended within the last so many deliveries is in memory still
-PIECE = 100_000  # ids read at a time
+PIECE = 50_000  # ids read at a time: what a commit may have to wait for
+MOST_ASKED = 10_000  # ids looked for at a time in the file
 FORGET_IDS = 1_000  # ids beyond the horizon leave the file so many at a time
 
 
 class Memory:
-    """The last so many ids, read from the file when they are first asked for; then in step with each commit.
+    """The last so many ids: read from the file a piece at a time, until then looked for there; then in step with it.
 
-    A million take most of a second to read, which a start need not wait for. Used from the writer's
-    thread alone, but for what is there already. What reads raises `apsw.Error`.
+    A million take most of a second to read, which neither a start nor who comes first need wait for. Used from the
+    writer's thread alone, but for what is in memory already. What reads raises `apsw.Error`.
     """
 
     def __init__(
@@ -34,22 +34,47 @@ class Memory:
         """Remember the `capacity` ids up to `last_number`; `recent` has them, when they were read already."""
         self._connection = connection
         self._capacity = capacity
-        self._last_number = last_number
         self._oldest_in_file = count(connection, "SELECT coalesce(min(number), 0) FROM ids")
         self.recent = recent
+        self._reading = RecentIds(capacity) if recent is None else recent
+        self._read = max(self._oldest_in_file - 1, last_number - capacity, 0)
 
     @property
     def horizon(self) -> tuple[int, int | None]:
         """How many ids are remembered, and the oldest number among them; none before they were read."""
         return (len(self.recent), self.recent.oldest) if self.recent else (0, None)
 
-    def recall(self) -> RecentIds:
-        """Give the ids remembered; the first time they are read."""
+    def recall(self, last_number: int) -> bool:
+        """Read the next of the ids up to a number into memory; True once all are there."""
         if self.recent is None:
-            recent = RecentIds(self._capacity)
-            recent.fill(self._last_number, hashes(self._connection, self._last_number, self._capacity))
-            self.recent = recent
-        return self.recent
+            self.leave(last_number - self._capacity + 1)
+            end = min(self._read + PIECE, last_number)
+            found = hashes(self._connection, self._read, end)
+            if len(found) != HASH_BYTES * (end - self._read):
+                raise apsw.CorruptError(f"ids between {self._read} and {end} are missing")
+            self._reading.fill(self._read + 1, found)
+            self._read = end
+            if end == last_number:
+                self.recent = self._reading
+        return self.recent is not None
+
+    def ids(self, last_number: int, entries: Sequence[Entry]) -> RecentIds | Unread:
+        """Give where the ids of these are found."""
+        if self.recent is not None:
+            return self.recent
+        digests = [digest_of(entry.delivery.source, entry.dedupe_id) for entry in entries if not entry.copy]
+        return Unread(self._connection, last_number - self._capacity, digests)
+
+    def add(self, ids: Iterable[tuple[int, bytes]]) -> None:
+        """Remember what has come into the file, by number and digest; what is not read yet is read with the rest."""
+        if self.recent is not None:
+            for number, digest in ids:
+                self.recent.add(number, digest)
+
+    def leave(self, oldest: int) -> None:
+        """Forget what is numbered before `oldest`."""
+        self._reading.forget(oldest)
+        self._read = max(self._read, oldest - 1)
 
     def is_warm(self, last_number: int, entries: Sequence[Entry], journals: Sequence[Journal]) -> bool:
         """Tell whether all that these touch stands in memory, up to the delivery `last_number`."""
@@ -65,8 +90,8 @@ class Memory:
         )
 
     def since(self) -> float | None:
-        """Read when the oldest id remembered was accepted, in seconds since the epoch; None when there is none."""
-        found = rows(self._connection, "SELECT accepted_at FROM ids WHERE number = ?", (self.recall().oldest,))
+        """Read when the oldest id in memory was accepted, in seconds since the epoch; None when there is none."""
+        found = rows(self._connection, "SELECT accepted_at FROM ids WHERE number = ?", (self.horizon[1],))
         return found[0][0] if found else None
 
     def forget(self, last_number: int) -> None:
@@ -77,8 +102,37 @@ class Memory:
             self._oldest_in_file = horizon + 1
 
 
-def hashes(connection: apsw.Connection, last_number: int, most: int) -> bytes:
-    """Read the hashes of the last ids up to a number, at `most` so many, in order, one behind the other.
+class Unread:
+    """Finds ids in the file, as `RecentIds` does in memory: all that a transaction asks for in one look through it.
+
+    That takes a third of a second for a million, so it is for the first moments only. Raises `apsw.Error`.
+    """
+
+    def __init__(self, connection: apsw.Connection, horizon: int, digests: Sequence[bytes]) -> None:
+        """Look for these, among the numbers above `horizon`."""
+        self._connection = connection
+        self._horizon = horizon
+        self._found: dict[bytes, list[int]] = {}
+        self._look(digests)
+
+    def find(self, digest: bytes) -> Iterable[int]:
+        """Give the numbers that have the id with this digest."""
+        if digest not in self._found:  # that of a conflict, which is known only once the first was found
+            self._look([digest])
+        return self._found[digest]
+
+    def _look(self, digests: Sequence[bytes]) -> None:
+        self._found.update({digest: [] for digest in digests})
+        for start in range(0, len(digests), MOST_ASKED):
+            asked = digests[start : start + MOST_ASKED]
+            marks = ", ".join("?" * len(asked))
+            query = f"SELECT number, digest FROM ids WHERE number > ? AND digest IN ({marks})"  # noqa: S608 - marks
+            for number, digest in rows(self._connection, query, (self._horizon, *asked)):
+                self._found[digest].append(number)
+
+
+def hashes(connection: apsw.Connection, after: int, until: int) -> bytes:
+    """Read the hashes of the ids numbered in (`after`, `until`], in order, one behind the other.
 
     Many in one value, as making a row of each takes seconds for a million. They are put together in the
     order of the rows that come; asked for in the aggregate itself, SQLite would sort what is in order.
@@ -88,5 +142,4 @@ def hashes(connection: apsw.Connection, last_number: int, most: int) -> bytes:
         f"SELECT coalesce(group_concat({digest}, ''), '') FROM "  # noqa: S608 - constant
         "(SELECT digest FROM ids WHERE number > ? AND number <= ? ORDER BY number)"
     )
-    edges = [*range(max(0, last_number - most), last_number, PIECE), last_number]
-    return b"".join(bytes.fromhex(rows(connection, query, piece)[0][0]) for piece in pairwise(edges))
+    return bytes.fromhex(rows(connection, query, (after, until))[0][0])

@@ -42,12 +42,15 @@ class RecentIds:
         """The oldest number remembered: the horizon. None when there is none."""
         return self._last - self._count + 1 if self._count else None
 
-    def fill(self, last: int, hashes: bytes) -> None:
-        """Remember the numbers up to `last` and no others: `hashes` has the hash of each, oldest first."""
+    def fill(self, first: int, hashes: bytes) -> None:
+        """Remember the numbers from `first` on, behind those known: `hashes` has the hash of each, oldest first."""
+        self._follow(first)
         keys = array("Q", hashes[-HASH_BYTES * self._capacity :])
         if sys.byteorder == "little":
             keys.byteswap()
-        self._last, self._count = last, len(keys)
+        last = first + len(hashes) // HASH_BYTES - 1
+        self.forget(last - self._capacity + 1)
+        self._last, self._count = last, self._count + len(keys)
         ring, table, mask, capacity = self._ring, self._table, self._mask, self._capacity
         place = (last - len(keys) + 1) % capacity
         for key in keys:
@@ -62,9 +65,7 @@ class RecentIds:
 
     def add(self, number: int, digest: bytes) -> None:
         """Remember that `number` has the id with this digest; forget the one that leaves the horizon."""
-        if self._count and number != self._last + 1:
-            msg = f"numbers must come without gaps: {number} after {self._last}"
-            raise ValueError(msg)
+        self._follow(number)
         place = number % self._capacity
         if self._count == self._capacity:
             self._forget(place)
@@ -96,6 +97,11 @@ class RecentIds:
             if self._ring[found - 1] == key:
                 yield self._last - (self._last - (found - 1)) % self._capacity
             slot = (slot + 1) & self._mask
+
+    def _follow(self, number: int) -> None:
+        if self._count and number != self._last + 1:
+            msg = f"numbers must come without gaps: {number} after {self._last}"
+            raise ValueError(msg)
 
     def _forget(self, place: int) -> None:
         table, ring, mask = self._table, self._ring, self._mask

@@ -188,8 +188,9 @@ class Spool:
     async def _tend(self) -> None:
         """Sweep from time to time, and while the disk refuses to write, ask it again."""
         tended_at = time.monotonic()
-        await self.recall()
         while True:
+            if self.fault is None:
+                await self.recall()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._refused.wait(), PROBE_INTERVAL)
             self._refused.clear()
@@ -198,7 +199,6 @@ class Spool:
                 if (self.usage.short and self._sweepable) or time.monotonic() - tended_at > SWEEP_INTERVAL:
                     tended_at = time.monotonic()
                     await self._sweep()
-                    await self.recall()
                 if self._waiting:
                     self._wake()
                 self.pending_since = await self._read(lambda reader: reader.pending_since())
@@ -221,9 +221,12 @@ class Spool:
             raise
 
     async def recall(self) -> None:
-        """Read the ids remembered, unless they were: the first commit waits for that. And how far back they go."""
+        """Read the ids remembered into memory, unless they are; commits go on between. And how far back they go."""
         try:
-            self.horizon_since = await self._access.write(lambda writer: writer.store.recall())
+            whole = False
+            while not whole:
+                whole = await self._access.write(lambda writer: writer.store.recall())
+            self.horizon_since = await self._access.write(lambda writer: writer.store.since())
         except Exception as error:  # noqa: BLE001 - as above
             self._fail(error)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import apsw
 
@@ -21,12 +21,14 @@ from relay.spool.sweep import Sweep
 from relay.spool.takeback import take_back
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from relay.spool.lock import Lock
     from relay.spool.recent import RecentIds
     from relay.spool.values import Appended, Entry, Journal, Journalled, Usage
+
+T = TypeVar("T")
 
 VERSION = "PRAGMA data_version"  # another one when another connection has written
 BOUND_MS = 250  # how long a commit may be held up by those who read the log while it is folded
@@ -78,10 +80,17 @@ class Store:
         """Take deliveries only up to so many bytes, where that is less than the file's own bound; None: up to that."""
         self._room.limit = limit
 
-    def recall(self) -> float | None:
-        """Read the ids remembered, unless they were; give when the oldest was accepted. Raises `Unavailable`."""
+    def recall(self) -> bool:
+        """Read the next of the ids remembered into memory; True once all are there. Raises `Unavailable`."""
+        return self._look(lambda: self.memory.recall(self.last_number))
+
+    def since(self) -> float | None:
+        """Tell when the oldest id in memory was accepted. Raises `Unavailable`."""
+        return self._look(self.memory.since)
+
+    def _look(self, read: Callable[[], T]) -> T:
         try:
-            return self.memory.since()
+            return read()
         except apsw.Error as error:
             self.sound = False
             raise failure("the spool could not be read", error) from error
@@ -117,7 +126,7 @@ class Store:
         ledger = Ledger(self.connection, self.last_flight)
         with self._all_or_nothing():
             self.place.check()
-            draft = Draft(self.connection, self.memory.recall(), self.last_number + 1, self.usage)
+            draft = Draft(self.connection, self.memory.ids(self.last_number, entries), self.last_number + 1, self.usage)
             if not self.connection.in_transaction:
                 self.connection.execute("BEGIN IMMEDIATE")
             journalled = [ledger.write(journal, now) for journal in journals]
@@ -145,9 +154,7 @@ class Store:
                 self._room.allot()
             self.connection.execute("COMMIT")
         self._open = None
-        recent = self.memory.recall()
-        for number, digest, *_ in draft.ids:
-            recent.add(number, digest)
+        self.memory.add((number, digest) for number, digest, *_ in draft.ids)
         self.last_number += len(draft.ids)
         self.last_flight = ledger.last_flight
         self._room.take(
@@ -178,8 +185,7 @@ class Store:
             self.sound = isinstance(error, apsw.FullError | apsw.BusyError)
             raise failure("the spool could not be swept", error) from error
         self._room.take(used)
-        if self.memory.recent:
-            self.memory.recent.forget(oldest)
+        self.memory.leave(oldest)
         return gone
 
     def take_back(self, last_number: int, last_flight: int) -> None:

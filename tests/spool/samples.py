@@ -54,7 +54,8 @@ def entry(
 def opened(path: Path, *, max_size: int = 64 * MIB, remembered: int = 1000) -> Iterator[Store]:
     """Open a store, let it recall the ids, and close it."""
     with closing(Store(path, max_size=max_size, remembered=remembered)) as store:
-        store.recall()
+        while not store.recall():
+            pass
         yield store
 
 

@@ -93,6 +93,7 @@ written = st.builds(
     st.lists(st.tuples(st.integers(0, 50), st.sampled_from([Status.DEAD, Status.DROPPED])), max_size=1),
 )
 deep = st.builds(Moment, st.sampled_from(CRASHES), st.integers(LARGE + 1, 120), st.integers(0, 1 << 20))
+soon = st.builds(Moment, st.sampled_from(CRASHES), st.integers(1, LARGE), st.integers(0, 1 << 20))
 crashes = st.builds(Moment, st.sampled_from(CRASHES), STEPS, st.integers(0, 1 << 20))
 moments = st.none() | crashes | st.builds(Moment, st.sampled_from(Kind), STEPS, st.integers(0, 1 << 20))
 
@@ -308,7 +309,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
         self.crashed(moment, before, "sweep", partly)
 
-    @rule(moment=moments.filter(lambda moment: moment is None or moment.kind in CRASHES))
+    @rule(moment=st.none() | crashes | soon)
     def reopen(self, moment: Moment | None) -> None:
         """A restart changes nothing, and counts what the process before it had kept count of."""
         usage = self.spool.usage

@@ -76,15 +76,17 @@ def test_an_id_takes_at_most_24_bytes(capacity: int) -> None:
     first=st.integers(1, 1 << 40),
     history=st.lists(st.sampled_from(DIGESTS), max_size=40),
     later=st.lists(st.sampled_from(DIGESTS), max_size=20),
+    piece=st.integers(1, 40),
 )
-def test_filled_at_once_it_is_as_if_filled_one_by_one(
-    capacity: int, first: int, history: list[bytes], later: list[bytes]
+def test_filled_in_pieces_it_is_as_if_filled_one_by_one(
+    capacity: int, first: int, history: list[bytes], later: list[bytes], piece: int
 ) -> None:
-    """What is read at start in one piece finds, counts and forgets as what was remembered one by one."""
+    """What is read at start in pieces finds, counts and forgets as what was remembered one by one."""
     slow, quick = RecentIds(capacity), RecentIds(capacity)
     for number, digest in enumerate(history, first):
         slow.add(number, digest)
-    quick.fill(first + len(history) - 1, b"".join(digest[:8] for digest in history))
+    for start in range(0, len(history), piece):
+        quick.fill(first + start, b"".join(digest[:8] for digest in history[start : start + piece]))
     for number, digest in enumerate(later, first + len(history)):
         slow.add(number, digest)
         quick.add(number, digest)

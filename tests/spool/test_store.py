@@ -223,18 +223,18 @@ def test_take_back_proves_that_the_disk_takes_writes(path: Path) -> None:
 
 
 def test_the_horizon_has_an_age(path: Path) -> None:
-    """`recall` is when the oldest id remembered was accepted, whether or not its body is there."""
+    """`since` is when the oldest id remembered was accepted, whether or not its body is there."""
     with opened(path, remembered=2) as store:
-        assert store.recall() is None
+        assert store.since() is None
         for number in range(3):
             store.commit([entry(str(number), status=Status.DROPPED)], (), NOW + number)
         store.sweep(NOW + 10)
-        assert store.recall() == NOW + 1
+        assert store.since() == NOW + 1
     with opened(path, remembered=1) as store:
-        assert store.recall() == NOW + 2
+        assert store.since() == NOW + 2
         store.close()
         with pytest.raises(Unavailable):
-            store.recall()
+            store.since()
 
 
 def test_what_a_sender_was_told_is_kept(path: Path) -> None:
