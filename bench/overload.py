@@ -24,8 +24,9 @@ ROUNDS = 2  # at most
 SECONDS = 5
 BEARABLE = (0.75, 1)  # shares of wrk's peak, among which the peak in open loop is looked for
 LOOKING = 3  # seconds for each
-# Requests under way at once: far more than `listen.max_in_flight`, and fewer than a process may have files open.
-WORKERS = 10_000
+# Requests under way at once, each on a connection of its own: more than twice `listen.max_in_flight`. Of many more
+# the connections alone would take the relay longer to accept than the load lasts.
+WORKERS = 2_500
 
 
 @dataclass(frozen=True, slots=True)

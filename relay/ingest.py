@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 OTHER_READING_INTERVAL = 1.0  # seconds between two tests of the other reading: a forger must not have us pay for more
+TOO_MANY = "more requests than listen.max_in_flight"
 MISMATCH_INTERVAL = 60.0  # seconds between two warnings of one source's Algorithm header; all are counted
 
 
@@ -59,10 +60,7 @@ class Ingest:
     def __init__(  # noqa: PLR0913, PLR0917 - what it takes
         self, config: Config, pipeline: Pipeline, spool: Spool, forwarder: Forwarder, keys: Keys, metrics: Metrics
     ) -> None:
-        """Take deliveries for the sources of `pipeline`.
-
-        `ack.after` says when the sender is answered, `listen.max_in_flight` how many may wait to be stored at once.
-        """
+        """Take deliveries for the sources of `pipeline`."""
         self._pipeline = pipeline
         self._spool = spool
         self._forwarder = forwarder
@@ -76,12 +74,11 @@ class Ingest:
     async def receive(self, source: Source, headers: Headers, body: bytes) -> Receipt:
         """Authenticate one request, store it, and wait for Kafka as long as makes sense: its receipt.
 
-        Raises `Rejected` before acceptance, and `Unavailable` when it could not be stored, or its key is not known
-        and could not be fetched. Everything else is accepted, whatever becomes of it. A repeat waits for the first
-        one's outcome.
+        Raises `Rejected` before acceptance, and `Unavailable` when it could not be stored, or its key not be fetched.
+        Everything else is accepted, whatever becomes of it. A repeat waits for the first one's outcome.
         """
-        if self._storing >= self._max_in_flight:
-            raise Unavailable("more requests than listen.max_in_flight", busy=True)
+        if self.is_full():
+            raise Unavailable(TOO_MANY, busy=True)
         ring = self._keys.ring(source)
         try:
             delivery = self._authenticate(ring.source, headers, body)
@@ -95,6 +92,10 @@ class Ingest:
             committed.awaited |= not appended.duplicate
             await self._forwarder.wait(committed)
         return await self._receipt(entry, appended, committed)
+
+    def is_full(self, waiting: int = 0) -> bool:
+        """Tell whether as many wait to be stored as may, with those who are `waiting` to be received."""
+        return self._storing + waiting >= self._max_in_flight
 
     def _authenticate(self, source: Source, headers: Headers, body: bytes) -> Delivery:
         delivery = authenticate(

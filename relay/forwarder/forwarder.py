@@ -206,9 +206,7 @@ class Forwarder:
 
     async def _survey(self) -> None:
         """Look at each delivery that was pending at start, once: open its lanes, or give its verdict."""
-        await (
-            self._spool.recall()
-        )  # beside this it takes three times as long, and commits search the file till then
+        await self._spool.recall()  # beside this it takes three times as long, and commits search the file till then
         while self._surveyed < self._inherited:
             try:
                 committed, verdicts, end = await self._backlog.survey(self._surveyed, self._inherited)

@@ -15,14 +15,13 @@ from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from aiohttp import StreamReader
     from aiohttp.http import HttpVersion
     from multidict import CIMultiDictProxy
     from yarl import URL
 
     from relay.server.answer import Answer
+    from relay.server.server import Server
 
 MAX_LINE = 8190
 MAX_HEADERS = 128
@@ -89,12 +88,34 @@ class Connection(web.RequestHandler):
             return
         if self._body is None and self._head_due is None:
             self._await_head()
+        idle, self._waiter = self._waiter, None  # is woken below, if it has anything to do
         super().data_received(data)
+        self._waiter = idle
         if self._messages and getattr(self._messages[-1][0], "upgrade", True):
             # The parser could not read it, or it asks for another protocol, which nobody speaks here. What follows
             # is not taken in: the parser would keep each piece with an error of its own.
             self._deaf = True
             self._pause_transport_reading()
+        if idle and self._messages and not idle.done() and not (self._server.queue.is_full and self._turn_away()):
+            idle.set_result(None)
+
+    def _turn_away(self) -> bool:
+        """Answer that there are too many, before any work is done for it, a request that has come whole and alone."""
+        (message, content), *others = self._messages
+        if others or self._paused or not isinstance(message, RawRequestMessage) or not content.is_eof():
+            return False
+        if message.upgrade or self.transport is None or self._parser is None:
+            return False
+        self._messages.popleft()
+        self._parser.message_consumed()
+        self._head_due = None
+        self._await_idle()
+        answer = self._server.turn_away(message.url.raw_path)
+        closing = message.should_close or message.version < HttpVersion11 or answer.close
+        self.transport.write(answer.render(closing=closing, bodiless=message.method == "HEAD"))
+        if closing:
+            self.force_close()
+        return True
 
     def _resume_transport_reading(self) -> None:
         if not self._deaf:
@@ -134,6 +155,7 @@ class Connection(web.RequestHandler):
             request = await self._next()
             if request is None:
                 break
+            await self._server.queue.turn()
             keep = await self._serve(request)
             self._body = None
             if self._messages:  # who sends ahead takes turns with the others
@@ -220,29 +242,3 @@ class Connection(web.RequestHandler):
             self.force_close()
         else:
             self._late = self._clock.call_at(self._head_due, self._look)
-
-
-class Server(web.Server):
-    """Makes a `Connection` for each client.
-
-    aiohttp's own would drop every setting with only a warning when one keyword is wrong.
-    """
-
-    def __init__(
-        self,
-        handler: Callable[[Request], Awaitable[Answer]],
-        *,
-        header_timeout: float,
-        idle_timeout: float,
-        refuse: Callable[[int], Answer],
-    ) -> None:
-        """Give each request to `handler`, which raises nothing; `refuse` answers what the parser refused."""
-        super().__init__(handler, handler_cancellation=False)  # type: ignore[arg-type]  # only Connection calls it
-        self.handler = handler
-        self.header_timeout = header_timeout
-        self.idle_timeout = idle_timeout
-        self.refuse = refuse
-
-    def __call__(self) -> Connection:
-        """Make the protocol of a new connection."""
-        return Connection(self)

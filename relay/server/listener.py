@@ -13,12 +13,13 @@ from aiohttp import HttpVersion11
 from relay.core.bucket import Buckets
 from relay.core.errors import Cause, Refusal, Rejected, Unavailable
 from relay.core.signature import check_shape
-from relay.ingest import Headers
+from relay.ingest import TOO_MANY, Headers
 from relay.keys import NOBODY
 from relay.server import answer
 from relay.server.bodies import Bodies
-from relay.server.connection import Server
 from relay.server.door import Door
+from relay.server.queue import Queue
+from relay.server.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +36,8 @@ log = structlog.get_logger()
 
 CLEANUP_TIMEOUT = 1.0
 FIRST_BYTES = 0.05  # seconds in which one who was accepted last has begun a request, or has none yet
-BACKLOG = 1024
+ACCEPTED = 32  # connections accepted in one turn of the loop, asyncio's meaning of a backlog
+BACKLOG = 1024  # those that the kernel keeps until then
 TOLD_A_SECOND = 10  # lines of one reason and source; all are counted
 TOLD_OF = 4096
 SPARE_TIME = 1.0
@@ -43,6 +45,8 @@ UNREAD = frozenset({Refusal.REPEATED_SIGNATURE, Refusal.MALFORMED_SIGNATURE})
 """What is refused before the body is read, and can be explained with it alone."""
 AT_THE_DOOR = UNREAD | {Refusal.MISSING_SIGNATURE, Refusal.BAD_QUERY}
 """What is counted here, by network: signatures that fit no key `Ingest` has counted, by source and network."""
+FULL = Unavailable(TOO_MANY, busy=True)
+TURNED_AWAY = answer.unavailable(FULL)
 
 
 class Listener:
@@ -77,14 +81,13 @@ class Listener:
 
     async def start(self) -> None:
         """Bind and answer. Raises OSError when the address cannot be bound."""
-        server = Server(
-            self._handle,
-            header_timeout=self._listen.header_timeout,
-            idle_timeout=self._listen.idle_timeout,
-            refuse=self._refuse_head,
-        )
+        queue = Queue(self._ingest.is_full)
+        server = Server(self._handle, self._listen, queue, refuse=self._refuse_head, turn_away=self._turn_away)
         host, port = self._listen.host, self._listen.port
-        self._accepting = await asyncio.get_running_loop().create_server(server, host, port, backlog=BACKLOG)
+        self._accepting = await asyncio.get_running_loop().create_server(server, host, port, backlog=ACCEPTED)
+        for listening in self._accepting.sockets:
+            with listening.dup() as same:
+                same.listen(BACKLOG)
         self._server = server
 
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - leaves quietly when it is over
@@ -145,7 +148,7 @@ class Listener:
             if not self.in_flight:
                 self._quiet.set()
         self._metrics.answered(status, time.perf_counter() - started)
-        return given._replace(close=True) if self.draining else given
+        return given._replace(close=given.close or self.draining)
 
     async def _receive(self, source: Source | None, request: Request) -> Receipt:
         """Read the body within its bounds, then store it and wait for the receipt.
@@ -196,6 +199,12 @@ class Listener:
         if self._may_tell((None, Refusal.UNREADABLE_REQUEST), time.monotonic()):
             log.info("delivery.rejected", reason=Refusal.UNREADABLE_REQUEST, status=status)
         return answer.unreadable(status)
+
+    def _turn_away(self, path: str) -> Answer:
+        """Count and tell a request for which there is no place, and give its answer."""
+        self._tell_unavailable(self._sources.get(path), FULL)
+        self._metrics.answered("unavailable", 0.0)
+        return TURNED_AWAY._replace(close=True) if self.draining else TURNED_AWAY
 
     async def _reject(self, source: Source | None, request: Request, fate: Rejected) -> Answer:
         """Count and tell a refusal, and give its answer; of an unknown path only that it is unknown."""
