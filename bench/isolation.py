@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
@@ -49,10 +49,12 @@ FIGURES: tuple[Figure[Others], ...] = (
     Figure("others' p50, ms", lambda one: one.p50 * 1e3, ".2f"),
     Figure("others' p99, ms", lambda one: one.p99 * 1e3, ".2f"),
 )
+WELL, FORBIDDEN, SHORT = "well", "forbidden", "min ISR unmet"
+STATES = (WELL, FORBIDDEN, SHORT)
 
 
 def measure(stage: Stage, goals: list[Goal]) -> Iterator[str]:
-    """Send to two topics, one of which Kafka takes in every other round only; give the lines of the part."""
+    """Send to two topics, one of which Kafka takes in every third round only; give the lines of the part."""
     with ExitStack() as stack:
         config, topic = stage.folder / "isolation.yaml", "bench.troubled"
         write(config, topic)
@@ -60,28 +62,42 @@ def measure(stage: Stage, goals: list[Goal]) -> Iterator[str]:
         course = stage.start(stack, "relay", config=config)
         _volley(stage, course, WARM_UP)
         admin = Admin(stage.cluster.bootstrap_servers)
-        rounds: dict[str, list[Others]] = {"well": [], "troubled": []}
+        rounds: dict[str, list[Others]] = {state: [] for state in STATES}
         for number in range(stage.pace.rounds):
-            for name in ("well", "troubled")[:: -1 if number % 2 else 1]:
-                if name == "troubled":
-                    admin.forbid(topic, AclOperation.WRITE)
-                one = _volley(stage, course, stage.pace.seconds)
-                if name == "troubled":
-                    admin.allow(topic)
+            for state in STATES[:: -1 if number % 2 else 1]:
+                with _in(state, topic, admin):
+                    one = _volley(stage, course, stage.pace.seconds)
                 _settle(course)
-                say(f"round {number + 1}: {name} p50 {one.p50 * 1e3:.2f} ms, p99 {one.p99 * 1e3:.2f} ms")
-                rounds[name].append(one)
-    if not all(one.waiting >= stage.pace.seconds * RATE / EACH / 2 for one in rounds["troubled"]):
+                say(f"round {number + 1}: {state}, p50 {one.p50 * 1e3:.2f} ms, p99 {one.p99 * 1e3:.2f} ms")
+                rounds[state].append(one)
+    troubled = [*rounds[FORBIDDEN], *rounds[SHORT]]
+    if not all(one.waiting >= stage.pace.seconds * RATE / EACH / 2 for one in troubled):
         raise RuntimeError("Kafka took records of the troubled topic")
-    yield from table.lines(rounds, FIGURES, [("troubled", "well")])
+    yield from table.lines(rounds, FIGURES, [(FORBIDDEN, WELL), (SHORT, WELL)])
     yield ""
-    held = min(one.waiting for one in rounds["troubled"])
+    held = min(one.waiting for one in troubled)
     yield (
-        f"{RATE} deliveries a second in open loop, a third of them to a topic of its own, which in the rounds "
-        f"`troubled` nobody might write: {held:,} or more waited then, and were published afterwards."
+        f"{RATE} deliveries a second in open loop, a third of them to a topic of its own, to which in the rounds "
+        f"`{FORBIDDEN}` nobody might write, and which in the rounds `{SHORT}` had fewer replicas than "
+        f"min.insync.replicas: {held:,} or more waited then, and were published afterwards."
     )
-    ratio = median(table.within(rounds["troubled"], rounds["well"], FIGURES[1].read))
-    goals.append(Goal("p99 of the others while a topic is in trouble, of that without", ratio, 1.2))
+    for state in (FORBIDDEN, SHORT):
+        ratio = median(table.within(rounds[state], rounds[WELL], FIGURES[1].read))
+        goals.append(Goal(f"p99 of the others while a topic is in trouble ({state}), of that without", ratio, 1.2))
+
+
+@contextmanager
+def _in(state: str, topic: str, admin: Admin) -> Iterator[None]:
+    """Bring the topic into a state, and back."""
+    if state == FORBIDDEN:
+        admin.forbid(topic, AclOperation.WRITE)
+    elif state == SHORT:
+        admin.set(topic, "min.insync.replicas", "2")
+    yield
+    if state == FORBIDDEN:
+        admin.allow(topic)
+    elif state == SHORT:
+        admin.set(topic, "min.insync.replicas", None)
 
 
 def write(path: Path, topic: str) -> None:
