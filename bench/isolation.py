@@ -13,19 +13,20 @@ import yaml
 from confluent_kafka.admin import AclOperation
 
 from bench import deliveries, table, volley
-from bench.stage import CONFIG, say
+from bench.stage import CONFIG, Stage, say
 from bench.table import Figure, Goal
 from tests.kafka.admin import Admin
+from tests.kafka.cluster import Cluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from bench.course import Course
-    from bench.stage import Stage
 
 RATE = 600
 TROUBLED = "ProvisioningFailed"
+TROUBLED_TOPIC, OTHER_TOPIC = "bench.troubled", "bench.other"
 EACH, NTH = 3, 2  # of the deliveries as `deliveries.bodies` gives them, every third is of that type
 WORKERS = 2000
 WARM_UP = 2  # seconds
@@ -49,61 +50,90 @@ FIGURES: tuple[Figure[Others], ...] = (
     Figure("others' p50, ms", lambda one: one.p50 * 1e3, ".2f"),
     Figure("others' p99, ms", lambda one: one.p99 * 1e3, ".2f"),
 )
-WELL, FORBIDDEN, SHORT = "well", "forbidden", "min ISR unmet"
-STATES = (WELL, FORBIDDEN, SHORT)
+WELL = "well"
+TROUBLES = ("forbidden", "min ISR unmet", "leaderless", "missing")
 
 
 def measure(stage: Stage, goals: list[Goal]) -> Iterator[str]:
-    """Send to two topics, one of which Kafka takes in every third round only; give the lines of the part."""
+    """Send to two topics, one of which is in another trouble in each round but one; give the lines of the part."""
     with ExitStack() as stack:
-        config, topic = stage.folder / "isolation.yaml", "bench.troubled"
-        write(config, topic)
-        stage.cluster.create_topic(topic)
-        course = stage.start(stack, "relay", config=config)
+        scene = Scene(stack.enter_context(Cluster(3, guarded=True)))
+        folder = stage.folder / "isolation"
+        folder.mkdir()
+        write(folder / "relay.yaml")
+        stage = Stage(folder, scene.cluster, stage.pace)
+        course = stage.start(stack, "relay", config=folder / "relay.yaml")
         _volley(stage, course, WARM_UP)
-        admin = Admin(stage.cluster.bootstrap_servers)
-        rounds: dict[str, list[Others]] = {state: [] for state in STATES}
+        states = (WELL, *TROUBLES)
+        rounds: dict[str, list[Others]] = {state: [] for state in states}
         for number in range(stage.pace.rounds):
-            for state in STATES[:: -1 if number % 2 else 1]:
-                with _in(state, topic, admin):
+            for state in states[:: -1 if number % 2 else 1]:
+                with scene.being(state):
                     one = _volley(stage, course, stage.pace.seconds)
                 _settle(course)
                 say(f"round {number + 1}: {state}, p50 {one.p50 * 1e3:.2f} ms, p99 {one.p99 * 1e3:.2f} ms")
                 rounds[state].append(one)
-    troubled = [*rounds[FORBIDDEN], *rounds[SHORT]]
+    troubled = [one for state in TROUBLES for one in rounds[state]]
     if not all(one.waiting >= stage.pace.seconds * RATE / EACH / 2 for one in troubled):
         raise RuntimeError("Kafka took records of the troubled topic")
-    yield from table.lines(rounds, FIGURES, [(FORBIDDEN, WELL), (SHORT, WELL)])
+    yield from table.lines(rounds, FIGURES, [(state, WELL) for state in TROUBLES])
     yield ""
     held = min(one.waiting for one in troubled)
     yield (
-        f"{RATE} deliveries a second in open loop, a third of them to a topic of its own, to which in the rounds "
-        f"`{FORBIDDEN}` nobody might write, and which in the rounds `{SHORT}` had fewer replicas than "
-        f"min.insync.replicas: {held:,} or more waited then, and were published afterwards."
+        f"{RATE} deliveries a second in open loop, a third of them to a topic of its own, which in some rounds nobody "
+        f"might write, or had fewer replicas than min.insync.replicas, or no broker that was up, or was deleted: "
+        f"{held:,} or more waited then, and were published afterwards. Three brokers."
     )
-    for state in (FORBIDDEN, SHORT):
+    for state in TROUBLES:
         ratio = median(table.within(rounds[state], rounds[WELL], FIGURES[1].read))
-        goals.append(Goal(f"p99 of the others while a topic is in trouble ({state}), of that without", ratio, 1.2))
+        goals.append(Goal(f"p99 of the others while a topic is {state}, of that without", ratio, 1.2))
 
 
-@contextmanager
-def _in(state: str, topic: str, admin: Admin) -> Iterator[None]:
-    """Bring the topic into a state, and back."""
-    if state == FORBIDDEN:
-        admin.forbid(topic, AclOperation.WRITE)
-    elif state == SHORT:
-        admin.set(topic, "min.insync.replicas", "2")
-    yield
-    if state == FORBIDDEN:
-        admin.allow(topic)
-    elif state == SHORT:
-        admin.set(topic, "min.insync.replicas", None)
+class Scene:
+    """Two topics on three brokers: the troubled one on the third, the other one on the first and second."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        """Make both."""
+        self.cluster = cluster
+        self._admin = Admin(cluster.bootstrap_servers)
+        self._admin.create(OTHER_TOPIC, [[1, 2], [2, 1], [1, 2]])
+        self._create()
+
+    @contextmanager
+    def being(self, state: str) -> Iterator[None]:
+        """Bring the troubled topic into a state, and back."""
+        begin, end = {
+            WELL: (_nothing, _nothing),
+            "forbidden": (
+                lambda: self._admin.forbid(TROUBLED_TOPIC, AclOperation.WRITE),
+                lambda: self._admin.allow(TROUBLED_TOPIC),
+            ),
+            "min ISR unmet": (
+                lambda: self._admin.set(TROUBLED_TOPIC, "min.insync.replicas", "2"),
+                lambda: self._admin.set(TROUBLED_TOPIC, "min.insync.replicas", "1"),
+            ),
+            "leaderless": (lambda: self.cluster.kill(3), lambda: self.cluster.restart(3)),
+            "missing": (lambda: self._admin.delete(TROUBLED_TOPIC), self._create),
+        }[state]
+        begin()
+        yield
+        end()
+
+    def _create(self) -> None:
+        self._admin.create(TROUBLED_TOPIC, [[3], [3], [3]], {"min.insync.replicas": "1"})
 
 
-def write(path: Path, topic: str) -> None:
-    """Write the benchmark's configuration with a rule for one type, to a topic of its own."""
+def _nothing() -> None:
+    """All is well."""
+
+
+def write(path: Path) -> None:
+    """Write the benchmark's configuration with rules for both topics."""
     config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
-    config["routes"].insert(0, {"name": "troubled", "match": {"type": TROUBLED}, "topics": [topic]})
+    config["routes"] = [
+        {"name": "troubled", "match": {"type": TROUBLED}, "topics": [TROUBLED_TOPIC]},
+        {"name": "all", "topics": [OTHER_TOPIC]},
+    ]
     path.write_text(json.dumps(config), encoding="utf-8")
 
 

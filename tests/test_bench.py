@@ -177,7 +177,7 @@ def test_with_many_rules_the_last_one_matches(tmp_path: Path) -> None:
 def test_every_third_delivery_is_of_the_troubled_topic(tmp_path: Path) -> None:
     """The place of an answer says which topic it was for."""
     file = tmp_path / "isolation.yaml"
-    isolation.write(file, "bench.troubled")
+    isolation.write(file)
     config = load(file, VARIABLES)
     (source,) = config.sources
     for number, body in enumerate(deliveries.bodies(9)):
@@ -185,7 +185,7 @@ def test_every_third_delivery_is_of_the_troubled_topic(tmp_path: Path) -> None:
             source, [deliveries.sign(body)], body, algorithms=["HMACSHA256"], received_at=0.0, traceparent=None
         )
         (record,) = process(delivery, source, config.routes, config.envelope).records
-        assert (record.topic == "bench.troubled") == (number % isolation.EACH == isolation.NTH)
+        assert (record.topic == isolation.TROUBLED_TOPIC) == (number % isolation.EACH == isolation.NTH)
 
 
 def test_a_backlog_is_pending_signed_and_read_by_the_relay(tmp_path: Path) -> None:
