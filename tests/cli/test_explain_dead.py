@@ -14,7 +14,6 @@ from tests.running import KEY, PATH, Running, event, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.kafka.cluster import Cluster
 
