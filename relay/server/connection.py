@@ -96,21 +96,23 @@ class Connection(web.RequestHandler):
             # is not taken in: the parser would keep each piece with an error of its own.
             self._deaf = True
             self._pause_transport_reading()
-        if idle and self._messages and not idle.done() and not (self._server.queue.is_full and self._turn_away()):
+        if idle and self._messages and not idle.done() and not self._turned_away():
             idle.set_result(None)
 
-    def _turn_away(self) -> bool:
-        """Answer that there are too many, before any work is done for it, a request that has come whole and alone."""
+    def _turned_away(self) -> bool:
+        """While there is no place, say so to a request that has come whole and alone, before any work is done for it."""
         (message, content), *others = self._messages
         if others or self._paused or not isinstance(message, RawRequestMessage) or not content.is_eof():
             return False
         if message.upgrade or self.transport is None or self._parser is None:
             return False
+        answer = self._server.turn_away(message.url.raw_path)
+        if answer is None:
+            return False
         self._messages.popleft()
         self._parser.message_consumed()
         self._head_due = None
         self._await_idle()
-        answer = self._server.turn_away(message.url.raw_path)
         closing = message.should_close or message.version < HttpVersion11 or answer.close
         self.transport.write(answer.render(closing=closing, bodiless=message.method == "HEAD"))
         if closing:
@@ -155,7 +157,6 @@ class Connection(web.RequestHandler):
             request = await self._next()
             if request is None:
                 break
-            await self._server.queue.turn()
             keep = await self._serve(request)
             self._body = None
             if self._messages:  # who sends ahead takes turns with the others

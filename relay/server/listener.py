@@ -34,13 +34,12 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-CLEANUP_TIMEOUT = 1.0
+CLEANUP_TIMEOUT = SPARE_TIME = 1.0
 FIRST_BYTES = 0.05  # seconds in which one who was accepted last has begun a request, or has none yet
 ACCEPTED = 32  # connections accepted in one turn of the loop, asyncio's meaning of a backlog
 BACKLOG = 1024  # those that the kernel keeps until then
 TOLD_A_SECOND = 10  # lines of one reason and source; all are counted
 TOLD_OF = 4096
-SPARE_TIME = 1.0
 UNREAD = frozenset({Refusal.REPEATED_SIGNATURE, Refusal.MALFORMED_SIGNATURE})
 """What is refused before the body is read, and can be explained with it alone."""
 AT_THE_DOOR = UNREAD | {Refusal.MISSING_SIGNATURE, Refusal.BAD_QUERY}
@@ -67,6 +66,7 @@ class Listener:
         self._bodies = Bodies(listen.max_body, listen.body_timeout)
         # A flood must cost little: what would be one line more than so many is only counted.
         self._may_tell = Buckets(TOLD_A_SECOND, TOLD_A_SECOND, TOLD_OF).take
+        self._queue = Queue()
         self._quiet = asyncio.Event()
         self._quiet.set()
         self.in_flight = 0
@@ -81,8 +81,7 @@ class Listener:
 
     async def start(self) -> None:
         """Bind and answer. Raises OSError when the address cannot be bound."""
-        queue = Queue(self._ingest.is_full)
-        server = Server(self._handle, self._listen, queue, refuse=self._refuse_head, turn_away=self._turn_away)
+        server = Server(self._handle, self._listen, refuse=self._refuse_head, turn_away=self._turn_away)
         host, port = self._listen.host, self._listen.port
         self._accepting = await asyncio.get_running_loop().create_server(server, host, port, backlog=ACCEPTED)
         for listening in self._accepting.sockets:
@@ -132,6 +131,7 @@ class Listener:
         source = self._sources.get(request.path)
         try:
             try:
+                await self._queue.turn()
                 receipt = await self._receive(source, request)
                 status, given = receipt.status, answer.accepted(receipt)
             except Rejected as fate:
@@ -200,8 +200,10 @@ class Listener:
             log.info("delivery.rejected", reason=Refusal.UNREADABLE_REQUEST, status=status)
         return answer.unreadable(status)
 
-    def _turn_away(self, path: str) -> Answer:
-        """Count and tell a request for which there is no place, and give its answer."""
+    def _turn_away(self, path: str) -> Answer | None:
+        """Count and tell a request for which there is no place, and give its answer; None when there is."""
+        if not self._ingest.is_full(len(self._queue)):
+            return None
         self._tell_unavailable(self._sources.get(path), FULL)
         self._metrics.answered("unavailable", 0.0)
         return TURNED_AWAY._replace(close=True) if self.draining else TURNED_AWAY

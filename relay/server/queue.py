@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 A_TURN = 64
 """Requests that begin in one turn of the loop, ten milliseconds' work: in between, others are read and refused."""
@@ -19,27 +15,25 @@ class Queue:
     Without, an overloaded relay would begin all that have come before it reads, or refuses, the next.
     """
 
-    def __init__(self, is_full: Callable[[int], bool]) -> None:
-        """Start with nobody waiting; `is_full` tells whether, with so many who wait, nobody more is to come."""
-        self._loop = asyncio.get_running_loop()
+    def __init__(self) -> None:
+        """Start with nobody waiting."""
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._is_full = is_full
         self._begun = 0
 
-    @property
-    def is_full(self) -> bool:
-        """Tell whether who comes now is to be turned away."""
-        return self._is_full(len(self._waiting))
+    def __len__(self) -> int:
+        """Count those who wait to begin."""
+        return len(self._waiting)
 
     async def turn(self) -> None:
         """Wait until this one may begin: at once, when few have begun in this turn of the loop and nobody waits."""
+        loop = asyncio.get_running_loop()
         if self._begun >= A_TURN:
-            turn: asyncio.Future[None] = self._loop.create_future()
+            turn: asyncio.Future[None] = loop.create_future()
             self._waiting.append(turn)
             await turn
             return
         if not self._begun:
-            self._loop.call_soon(self._next)
+            loop.call_soon(self._next)
         self._begun += 1
 
     def _next(self) -> None:
@@ -50,4 +44,4 @@ class Queue:
                 turn.set_result(None)
                 self._begun += 1
         if self._begun:
-            self._loop.call_soon(self._next)
+            asyncio.get_running_loop().call_soon(self._next)

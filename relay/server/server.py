@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from relay.config import Listen
     from relay.server.answer import Answer
     from relay.server.connection import Request
-    from relay.server.queue import Queue
 
 
 class Server(web.Server):
@@ -27,20 +26,18 @@ class Server(web.Server):
         self,
         handler: Callable[[Request], Awaitable[Answer]],
         listen: Listen,
-        queue: Queue,
         *,
         refuse: Callable[[int], Answer],
-        turn_away: Callable[[str], Answer],
+        turn_away: Callable[[str], Answer | None],
     ) -> None:
-        """Give each request, in its turn, to `handler`, which raises nothing.
+        """Give each request to `handler`, which raises nothing.
 
-        `refuse` answers what the parser refused, by its status, `turn_away` what comes, by its path, while all is full.
+        `refuse` answers what the parser refused, by its status, `turn_away` what comes, by its path, or not at all.
         """
         super().__init__(handler, handler_cancellation=False)  # type: ignore[arg-type]  # only Connection calls it
         self.handler = handler
         self.header_timeout = listen.header_timeout
         self.idle_timeout = listen.idle_timeout
-        self.queue = queue
         self.refuse = refuse
         self.turn_away = turn_away
 

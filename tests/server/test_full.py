@@ -202,7 +202,7 @@ async def test_who_is_turned_away_may_be_idle_as_long_as_others() -> None:
 
 async def test_requests_begin_in_order_some_in_a_turn() -> None:
     """Of many that have come, `A_TURN` begin before the loop turns; who gave up meanwhile takes no place."""
-    queue = Queue(lambda waiting: waiting > A_TURN)
+    queue = Queue()
     begun: list[int] = []
 
     async def begin(number: int) -> None:
@@ -212,7 +212,7 @@ async def test_requests_begin_in_order_some_in_a_turn() -> None:
     tasks = [asyncio.create_task(begin(number)) for number in range(3 * A_TURN)]
     await asyncio.sleep(0)
     assert begun == list(range(A_TURN))
-    assert queue.is_full
+    assert len(queue) == 2 * A_TURN
     for number in range(A_TURN, A_TURN + 10):
         tasks[number].cancel()
     seen = {len(begun)}
@@ -221,15 +221,30 @@ async def test_requests_begin_in_order_some_in_a_turn() -> None:
         assert len(begun) - max(seen) <= A_TURN
         seen.add(len(begun))
     assert begun == [*range(A_TURN), *range(A_TURN + 10, 3 * A_TURN)]
-    assert not queue.is_full
+    assert not len(queue)
     await asyncio.gather(*tasks, return_exceptions=True)
     await asyncio.sleep(0)
     assert not queue._begun
 
 
+async def test_who_waits_to_begin_is_under_way() -> None:
+    """A stop waits for it, and it is answered."""
+    async with connected() as client:
+        client.ingest.full = False
+        client.listener._queue._begun = A_TURN
+        asking = asyncio.create_task(client.ask(DELIVERY))
+        await until(lambda: client.listener.in_flight == len(client.listener._queue) == 1)
+        draining = asyncio.create_task(client.listener.drain(20))
+        await asyncio.sleep(0.1)
+        assert not draining.done()
+        client.listener._queue._next()
+        assert (await asking).startswith(b"HTTP/1.1 202")
+        await draining
+
+
 async def test_one_alone_never_waits() -> None:
     """While few come, each begins at once."""
-    queue = Queue(lambda waiting: waiting > 0)
+    queue = Queue()
     for _ in range(3):
         for _ in range(A_TURN):
             turn = queue.turn()

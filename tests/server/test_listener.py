@@ -20,7 +20,6 @@ from relay.rejected import Rejections
 from relay.server import Listener
 from relay.server.answer import unreadable
 from relay.server.connection import MAX_HEADERS, MAX_LINE, PRIVATE, Connection
-from relay.server.queue import Queue
 from relay.server.server import Server
 from tests.core.samples import SOURCE
 from tests.running import event, request, signed
@@ -60,9 +59,7 @@ async def test_the_settings_of_aiohttp_are_in_force(monkeypatch: pytest.MonkeyPa
         return parser(*arguments, **settings)
 
     monkeypatch.setattr(web_protocol, "HttpRequestParser", recorded)
-    server = Server(
-        _unused, Listen(header_timeout=3.0, idle_timeout=7.0), Queue(_never), refuse=unreadable, turn_away=_unasked
-    )
+    server = Server(_unused, Listen(header_timeout=3.0, idle_timeout=7.0), refuse=unreadable, turn_away=_unasked)
     connection = server()
     expected = {
         "auto_decompress": False,
@@ -79,9 +76,7 @@ async def test_the_settings_of_aiohttp_are_in_force(monkeypatch: pytest.MonkeyPa
 
 async def test_what_is_used_of_aiohttp_is_there() -> None:
     """The private attributes that the connection relies on exist in the installed aiohttp, on the parser too."""
-    connection = Server(
-        _unused, Listen(header_timeout=3.0, idle_timeout=7.0), Queue(_never), refuse=unreadable, turn_away=_unasked
-    )()
+    connection = Server(_unused, Listen(header_timeout=3.0, idle_timeout=7.0), refuse=unreadable, turn_away=_unasked)()
     assert [name for name in PRIVATE if not hasattr(connection, name)] == []
     assert callable(connection._parser.message_consumed)  # type: ignore[union-attr]
     assert list(inspect.signature(web_protocol.RequestHandler.start).parameters) == ["self"]
@@ -156,10 +151,6 @@ async def _ask(port: int, message: bytes) -> Answer:
             return wire.ask(message)
 
     return await asyncio.to_thread(ask)
-
-
-def _never(waiting: int) -> bool:
-    return waiting < 0
 
 
 def _unasked(path: str) -> AnswerOfOurs:
