@@ -100,7 +100,7 @@ class Connection(web.RequestHandler):
             idle.set_result(None)
 
     def _turned_away(self) -> bool:
-        """While there is no place, say so to a request that has come whole and alone, before any work is done for it."""
+        """Answer a request that has come whole and alone, while there is no place, before any work is done for it."""
         (message, content), *others = self._messages
         if others or self._paused or not isinstance(message, RawRequestMessage) or not content.is_eof():
             return False
