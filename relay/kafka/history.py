@@ -64,6 +64,9 @@ class History:
         except (KafkaError, OSError, TimeoutError) as error:
             await self.__aexit__()
             raise KafkaUnavailable(await unreachable(error, self._connection)) from error
+        except BaseException:  # who asked waits no longer
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

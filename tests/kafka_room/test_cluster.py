@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaConnectionError, UnknownTopicOrPartitionError
 from relay.config.model import Kafka as Config
 from relay.config.model import Topics
 from relay.kafka import Cluster, KafkaUnavailable, Topic, TopicMissing
+from relay.kafka.history import History
 from tests.kafka.admin import Admin
 from tests.kafka.reader import read_topic
 from tests.kafka_room.conftest import freeze
@@ -100,6 +101,17 @@ async def test_a_frozen_broker_is_unavailable_and_then_found_again(tidy: None, f
             pass
     assert found.partitions == 3
     await cluster.close()
+
+
+async def test_who_gives_up_in_mid_connection_leaves_none(tidy: None, frozen: Brokers) -> None:
+    """What was begun to read back is closed when whoever asked is cancelled, as a relay that stops is."""
+    freeze(frozen)
+    history = History(Config((frozen.bootstrap_servers,)))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await history.__aenter__()
+    assert history._consumer._closed
+    assert not history._admin._client._conns
 
 
 async def _found(cluster: Cluster, topic: str) -> Topic | None:
