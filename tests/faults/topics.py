@@ -96,8 +96,8 @@ def _make_again(scene: Scene, short: str, replicas: list[list[int]], config: dic
     scene.excused.doubts = True  # what was in the old one may have been read, and is sent to the new one as well
     scene.subscriber.forget(topic)
     scene.admin.delete(topic)
-    _excuse_destroyed(scene, topic)
     scene.run_for(scene.chance.uniform(0, 3))
+    _excuse_destroyed(scene, topic)  # what the old one has still taken in, from who had heard of it late, is settled
     scene.admin.create(topic, replicas, config)
     scene.subscriber.follow(topic)
 

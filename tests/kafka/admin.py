@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 TIMEOUT = 15.0
 BRIEF = 3.0
+ANSWER = 2.0  # seconds for one broker
 
 
 class Admin:
@@ -36,8 +37,8 @@ class Admin:
 
     def __init__(self, bootstrap_servers: str) -> None:
         """Reach a cluster; nothing is connected yet."""
-        quiet = {"log_level": 0, "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 200}
-        self._client = AdminClient({"bootstrap.servers": bootstrap_servers, **quiet})
+        self._servers = bootstrap_servers.split(",")
+        self._client = _client(bootstrap_servers)
 
     def create(self, topic: str, replicas: Sequence[Sequence[int]], config: Mapping[str, str] | None = None) -> None:
         """Create a topic: for each partition the nodes that hold it."""
@@ -51,10 +52,14 @@ class Admin:
                 raise
 
     def delete(self, topic: str) -> None:
-        """Delete a topic with all that is in it; return when no broker shows it any more."""
+        """Delete a topic with all that is in it; return when no broker that answers has it any more.
+
+        Each is asked by itself: one that has not heard of it yet goes on to take records.
+        """
         self._client.delete_topics([topic], operation_timeout=TIMEOUT)[topic].result()
-        while topic in self._client.list_topics(timeout=TIMEOUT).topics:
-            time.sleep(0.05)
+        for server in self._servers:
+            while _has(server, topic):
+                time.sleep(0.05)
 
     def enlarge(self, topic: str, partitions: int) -> None:
         """Give a topic more partitions, so many in all."""
@@ -125,3 +130,17 @@ def _any_rule(topic: str) -> AclBindingFilter:
         None, None,  # type: ignore[arg-type]  # None is any principal and host
         AclOperation.ANY, AclPermissionType.ANY,
     )  # fmt: skip
+
+
+def _client(servers: str) -> AdminClient:
+    return AdminClient(
+        {"bootstrap.servers": servers, "log_level": 0, "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 200}
+    )
+
+
+def _has(server: str, topic: str) -> bool:
+    """Ask one broker, as the only one that a new client knows; False as well when it does not answer."""
+    try:
+        return topic in _client(server).list_topics(timeout=ANSWER).topics
+    except KafkaException:
+        return False
