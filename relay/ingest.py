@@ -77,7 +77,7 @@ class Ingest:
         Raises `Rejected` before acceptance, and `Unavailable` when it could not be stored, or its key not be fetched.
         Everything else is accepted, whatever becomes of it. A repeat waits for the first one's outcome.
         """
-        if self.is_full():
+        if self.is_full:
             raise Unavailable(TOO_MANY, busy=True)
         ring = self._keys.ring(source)
         try:
@@ -93,9 +93,10 @@ class Ingest:
             await self._forwarder.wait(committed)
         return await self._receipt(entry, appended, committed)
 
-    def is_full(self, waiting: int = 0) -> bool:
-        """Tell whether as many wait to be stored as may, with those who are `waiting` to be received."""
-        return self._storing + waiting >= self._max_in_flight
+    @property
+    def is_full(self) -> bool:
+        """Tell whether as many wait to be stored as may: all of them authentic, so that strangers fill nothing."""
+        return self._storing >= self._max_in_flight
 
     def _authenticate(self, source: Source, headers: Headers, body: bytes) -> Delivery:
         delivery = authenticate(
@@ -199,10 +200,9 @@ class Ingest:
 
     async def _look_up(self, appended: Appended) -> Fact | None:
         """Ask the spool what became of a delivery, when the answer to the append may be old; None if it cannot say."""
-        if not appended.duplicate and appended.status is not Status.PENDING:
-            return None
-        with suppress(Unavailable):
-            return await self._spool.fact(appended.number)
+        if appended.duplicate or appended.status is Status.PENDING:
+            with suppress(Unavailable):
+                return await self._spool.fact(appended.number)
         return None
 
     def _test_other_reading(self, source: Source, headers: Headers, body: bytes, rejected: Rejected) -> None:

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 SPOOL_BYTES = 4 << 20
 DRAIN = 300.0  # seconds until what is pending after the last fault has to be in Kafka
-DELETION = 10.0
 DEMO = Path(__file__).with_name("demo.yaml")
 
 

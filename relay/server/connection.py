@@ -83,14 +83,16 @@ class Connection(web.RequestHandler):
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
-        """Start to wait for a further head with its first byte."""
+        """Take bytes in: start to wait for a further head with its first one, turn away or wake when one is there."""
         if self._deaf:
             return
         if self._body is None and self._head_due is None:
             self._await_head()
         idle, self._waiter = self._waiter, None  # is woken below, if it has anything to do
-        super().data_received(data)
-        self._waiter = idle
+        try:
+            super().data_received(data)
+        finally:
+            self._waiter = idle
         if self._messages and getattr(self._messages[-1][0], "upgrade", True):
             # The parser could not read it, or it asks for another protocol, which nobody speaks here. What follows
             # is not taken in: the parser would keep each piece with an error of its own.
@@ -104,8 +106,8 @@ class Connection(web.RequestHandler):
         (message, content), *others = self._messages
         if others or self._paused or not isinstance(message, RawRequestMessage) or not content.is_eof():
             return False
-        if message.upgrade or self.transport is None or self._parser is None:
-            return False
+        if message.upgrade or "Transfer-Encoding" in message.headers or self.transport is None or self._parser is None:
+            return False  # of a framing that may be doubtful somebody else has to make sure
         answer = self._server.turn_away(message.url.raw_path)
         if answer is None:
             return False

@@ -34,12 +34,13 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-CLEANUP_TIMEOUT = SPARE_TIME = 1.0
+CLEANUP_TIMEOUT = 1.0
 FIRST_BYTES = 0.05  # seconds in which one who was accepted last has begun a request, or has none yet
 ACCEPTED = 32  # connections accepted in one turn of the loop, asyncio's meaning of a backlog
 BACKLOG = 1024  # those that the kernel keeps until then
-TOLD_A_SECOND = 10  # lines of one reason and source; all are counted
+TOLD_A_SECOND = 10  # lines of one reason and source, as a flood must cost little; all are counted
 TOLD_OF = 4096
+SPARE_TIME = 1.0
 UNREAD = frozenset({Refusal.REPEATED_SIGNATURE, Refusal.MALFORMED_SIGNATURE})
 """What is refused before the body is read, and can be explained with it alone."""
 AT_THE_DOOR = UNREAD | {Refusal.MISSING_SIGNATURE, Refusal.BAD_QUERY}
@@ -64,7 +65,6 @@ class Listener:
         self._rejections = rejections
         self._door = Door(listen)
         self._bodies = Bodies(listen.max_body, listen.body_timeout)
-        # A flood must cost little: what would be one line more than so many is only counted.
         self._may_tell = Buckets(TOLD_A_SECOND, TOLD_A_SECOND, TOLD_OF).take
         self._queue = Queue()
         self._quiet = asyncio.Event()
@@ -202,7 +202,7 @@ class Listener:
 
     def _turn_away(self, path: str) -> Answer | None:
         """Count and tell a request for which there is no place, and give its answer; None when there is."""
-        if not self._ingest.is_full(len(self._queue)):
+        if not self._ingest.is_full:
             return None
         self._tell_unavailable(self._sources.get(path), FULL)
         self._metrics.answered("unavailable", 0.0)

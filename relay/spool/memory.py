@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import apsw
 
 from relay.spool.file import count, rows
-from relay.spool.identity import digest_of
+from relay.spool.identity import conflict_digest_of, digest_of
 from relay.spool.recent import HASH_BYTES, RecentIds
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Memory:
         self._capacity = capacity
         self._oldest_in_file = count(connection, "SELECT coalesce(min(number), 0) FROM ids")
         self.recent = recent
-        self._reading = RecentIds(capacity) if recent is None else recent
+        self._reading = recent  # the same, once all are read
         self._read = max(self._oldest_in_file - 1, last_number - capacity, 0)
 
     @property
@@ -47,6 +47,8 @@ class Memory:
     def recall(self, last_number: int) -> bool:
         """Read the next of the ids up to a number into memory; True once all are there."""
         if self.recent is None:
+            if self._reading is None:
+                self._reading = RecentIds(self._capacity)
             self.leave(last_number - self._capacity + 1)
             end = min(self._read + PIECE, last_number)
             found = hashes(self._connection, self._read, end)
@@ -62,8 +64,10 @@ class Memory:
         """Give where the ids of these are found."""
         if self.recent is not None:
             return self.recent
-        digests = [digest_of(entry.delivery.source, entry.dedupe_id) for entry in entries if not entry.copy]
-        return Unread(self._connection, last_number - self._capacity, digests)
+        asked = [(entry.delivery.source, entry.dedupe_id, entry.fingerprint) for entry in entries if not entry.copy]
+        digests = [digest_of(source, known_by) for source, known_by, _ in asked]
+        conflicts = [conflict_digest_of(*one) for one in asked]
+        return Unread(self._connection, last_number - self._capacity, [*digests, *conflicts])
 
     def add(self, ids: Iterable[tuple[int, bytes]]) -> None:
         """Remember what has come into the file, by number and digest; what is not read yet is read with the rest."""
@@ -73,7 +77,8 @@ class Memory:
 
     def leave(self, oldest: int) -> None:
         """Forget what is numbered before `oldest`."""
-        self._reading.forget(oldest)
+        if self._reading is not None:
+            self._reading.forget(oldest)
         self._read = max(self._read, oldest - 1)
 
     def is_warm(self, last_number: int, entries: Sequence[Entry], journals: Sequence[Journal]) -> bool:
@@ -112,17 +117,14 @@ class Unread:
         """Look for these, among the numbers above `horizon`."""
         self._connection = connection
         self._horizon = horizon
-        self._found: dict[bytes, list[int]] = {}
+        self._found: dict[bytes, list[int]] = {digest: [] for digest in digests}
         self._look(digests)
 
     def find(self, digest: bytes) -> Iterable[int]:
-        """Give the numbers that have the id with this digest."""
-        if digest not in self._found:  # that of a conflict, which is known only once the first was found
-            self._look([digest])
+        """Give the numbers that have the id with this digest, which is one of those looked for."""
         return self._found[digest]
 
     def _look(self, digests: Sequence[bytes]) -> None:
-        self._found.update({digest: [] for digest in digests})
         for start in range(0, len(digests), MOST_ASKED):
             asked = digests[start : start + MOST_ASKED]
             marks = ", ".join("?" * len(asked))

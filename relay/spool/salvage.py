@@ -36,10 +36,11 @@ UNTIE = (
     "UPDATE deliveries SET mirrored = NULL WHERE mirrored IN (SELECT value FROM json_each(?)) "
     "AND mirrored NOT IN (SELECT number FROM records WHERE partition IS NOT NULL)"
 )
+# Each another one: so many of one hash would make a chain of memory's table, along which every step is slow.
 GAPS = (
     "INSERT OR IGNORE INTO ids (number, digest, fingerprint, accepted_at) "
     "WITH RECURSIVE every(number) AS (VALUES (?) UNION ALL SELECT number + 1 FROM every WHERE number < ?) "
-    "SELECT number, zeroblob(16), zeroblob(16), 0 FROM every"
+    "SELECT number, randomblob(16), zeroblob(16), 0 FROM every"
 )
 
 

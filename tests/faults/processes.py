@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 NOTICED = 6.0
 SHORT = {"kafka": {"delivery_timeout": "4s"}}
 KILLS = 5
-STOPPED = 60.0  # longer than `stop.timeout`, which it takes while a topic is held
+STOPPED = 30.0  # what is granted until a kill, and longer than `stop.timeout`, which it takes while a topic is held
 
 
 def kill_relay(scene: Scene) -> None:

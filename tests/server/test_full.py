@@ -39,7 +39,8 @@ class Full(Ingest):
         self.full = True
         self.received: list[bytes] = []
 
-    def is_full(self, waiting: int = 0) -> bool:  # noqa: ARG002 - as its base
+    @property
+    def is_full(self) -> bool:
         """Tell it."""
         return self.full
 
@@ -198,6 +199,38 @@ async def test_who_is_turned_away_may_be_idle_as_long_as_others() -> None:
             assert (await client.ask(DELIVERY)).startswith(BUSY)
             await asyncio.sleep(0.4)
         assert await client.rest() == b""
+
+
+async def test_a_doubtful_framing_is_looked_at() -> None:
+    """What a proxy in front might frame in another way is refused for that, and its connection closed, also then."""
+    async with connected() as client:
+        head = DELIVERY.partition(b"Content-Length")[0] + b"Transfer-Encoding: identity, chunked\r\n"
+        doubtful = (
+            head + DELIVERY.partition(b"Signature")[1] + DELIVERY.partition(b"Signature")[2].partition(b"\r\n")[0]
+        )
+        answer = await client.ask(doubtful + b"\r\n\r\n0\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 400")
+        assert await client.rest() == b""
+
+
+async def test_strangers_fill_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many requests without a signature wait to begin, who has one is taken."""
+    monkeypatch.setattr(Full, "is_full", Ingest.is_full)
+    async with connected() as client:
+        client.ingest._storing, client.ingest._max_in_flight = 0, 3
+        crowd = [Client(client.ingest, client.metrics, client.listener) for _ in range(20)]
+        for one in crowd:
+            await one.open()
+        client.listener._queue._begun = A_TURN
+        asking = [asyncio.create_task(one.ask(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 2)) for one in crowd]
+        await until(lambda: len(client.listener._queue) == len(crowd))
+        mine = asyncio.create_task(client.ask(DELIVERY))
+        await until(lambda: mine.done() or len(client.listener._queue) == len(crowd) + 1)
+        client.listener._queue._next()
+        assert (await mine).startswith(b"HTTP/1.1 202")
+        assert all(one.startswith(b"HTTP/1.1 404") for one in await asyncio.gather(*asking))
+        for one in crowd:
+            one.close()
 
 
 async def test_requests_begin_in_order_some_in_a_turn() -> None:
