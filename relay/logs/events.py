@@ -44,7 +44,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "registration.unmended": "Mending did not help: what is missing is registered again, other types are let be.",
         "algorithm.mismatched": "A signature verified although the Algorithm header was missing or named another.",
         "token.kept": "A token of Entra ID could not be renewed in time; the one before serves until it ends.",
-        "spool.opened": "The spool is open: its size, what is pending, the ids remembered.",
+        "spool.opened": "The spool is open: its size, and what is pending.",
         "spool.failed": "The disk failed a commit: those waiting got 503, and the spool opens anew.",
         "spool.swept": "Settled deliveries left the spool, by age or for space.",
         "spool.damaged": "The file is damaged, or was deleted: a new one is made of what can be read.",
