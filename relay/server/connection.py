@@ -8,17 +8,17 @@ beside its public face is listed in `PRIVATE`, and a test fails when that change
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from aiohttp import HttpVersion11, web
 from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
 
+from relay.server.request import Request
+
 if TYPE_CHECKING:
     from aiohttp import StreamReader
-    from aiohttp.http import HttpVersion
-    from multidict import CIMultiDictProxy
-    from yarl import URL
+    from aiohttp.web_protocol import _ErrInfo
 
     from relay.server.answer import Answer
     from relay.server.server import Server
@@ -34,19 +34,6 @@ PRIVATE = (
     "_keepalive_timeout", "_process_keepalive", "_task_handler", "_pause_transport_reading",
     "_resume_transport_reading",
 )  # fmt: skip
-
-
-class Request(NamedTuple):
-    """One request whose head is complete: `path` without its query, `content` the body as it comes in."""
-
-    method: str
-    path: str
-    url: URL
-    version: HttpVersion
-    headers: CIMultiDictProxy[str]
-    content: StreamReader
-    closes: bool
-    connection: Connection
 
 
 class Connection(web.RequestHandler):
@@ -106,16 +93,15 @@ class Connection(web.RequestHandler):
         (message, content), *others = self._messages
         if others or self._paused or not isinstance(message, RawRequestMessage) or not content.is_eof():
             return False
-        if message.upgrade or "Transfer-Encoding" in message.headers or self.transport is None or self._parser is None:
+        if message.upgrade or "Transfer-Encoding" in message.headers or self.transport is None:
             return False  # of a framing that may be doubtful somebody else has to make sure
         answer = self._server.turn_away(message.url.raw_path)
         if answer is None:
             return False
-        self._messages.popleft()
-        self._parser.message_consumed()
-        self._head_due = None
+        self._take()
+        self._body = None
         self._await_idle()
-        closing = message.should_close or message.version < HttpVersion11 or answer.close
+        closing = _ends(message) or answer.close
         self.transport.write(answer.render(closing=closing, bodiless=message.method == "HEAD"))
         if closing:
             self.force_close()
@@ -177,6 +163,17 @@ class Connection(web.RequestHandler):
                 await self._waiter
             finally:
                 self._waiter = None
+        message, content = self._take()
+        if not isinstance(message, RawRequestMessage):  # what the parser could not read
+            await self._write(self._server.refuse(431 if isinstance(message.exc, LineTooLong) else message.status))
+            return None
+        if self._half_closed:
+            self.eof_received()
+        method, url = message.method, message.url
+        return Request(method, url.raw_path, url, message.version, message.headers, content, _ends(message), self)
+
+    def _take(self) -> tuple[RawRequestMessage | _ErrInfo, StreamReader]:
+        """Take the first head that has come, or what the parser made of it, and let the parser go on."""
         message, content = self._messages.popleft()
         self._body = content  # before the parser goes on, or what it finds would be taken for a head that begins
         if self._parser is not None:
@@ -184,14 +181,7 @@ class Connection(web.RequestHandler):
         if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
             self._resume_reading_if_drained()
         self._head_due = None
-        if not isinstance(message, RawRequestMessage):  # what the parser could not read
-            await self._write(self._server.refuse(431 if isinstance(message.exc, LineTooLong) else message.status))
-            return None
-        if self._half_closed:
-            self.eof_received()
-        closes = message.should_close or message.upgrade or message.version < HttpVersion11
-        method, url = message.method, message.url
-        return Request(method, url.raw_path, url, message.version, message.headers, content, closes, self)
+        return message, content
 
     async def _serve(self, request: Request) -> bool:
         """Answer one request; tell whether a further one may follow on this connection."""
@@ -245,3 +235,8 @@ class Connection(web.RequestHandler):
             self.force_close()
         else:
             self._late = self._clock.call_at(self._head_due, self._look)
+
+
+def _ends(message: RawRequestMessage) -> bool:
+    """Tell whether the connection ends with the answer, by the request itself."""
+    return message.should_close or message.upgrade or message.version < HttpVersion11

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from relay.config import Listen
     from relay.core.gate import Address
     from relay.core.model import Source
-    from relay.server.connection import Request
+    from relay.server.request import Request
 
 FAILURES_A_SECOND = 10.0  # of one network, in the long run: of signatures for one source, and of all that fails here
 FAILURES_AT_ONCE = 100

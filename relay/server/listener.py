@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from relay.metrics import Metrics
     from relay.rejected import Rejections
     from relay.server.answer import Answer
-    from relay.server.connection import Request
+    from relay.server.request import Request
 
 log = structlog.get_logger()
 

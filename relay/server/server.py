@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from relay.config import Listen
     from relay.server.answer import Answer
-    from relay.server.connection import Request
+    from relay.server.request import Request
 
 
 class Server(web.Server):

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from relay.core.model import Source
     from relay.server.answer import Answer as AnswerOfOurs
-    from relay.server.connection import Request
+    from relay.server.request import Request
 
 
 class Faulty(Ingest):
