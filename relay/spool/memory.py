@@ -35,35 +35,40 @@ class Memory:
         self._connection = connection
         self._capacity = capacity
         self._oldest_in_file = count(connection, "SELECT coalesce(min(number), 0) FROM ids")
-        self.recent = recent
-        self._reading = recent  # the same, once all are read
-        self._read = max(self._oldest_in_file - 1, last_number - capacity, 0)
+        self._ids = recent
+        # The last that was read; None once all are.
+        self._read = None if recent is not None else max(self._oldest_in_file - 1, last_number - capacity, 0)
+
+    @property
+    def recent(self) -> RecentIds | None:
+        """The ids remembered; None before all were read."""
+        return self._ids if self._read is None else None
 
     @property
     def horizon(self) -> tuple[int, int | None]:
         """How many ids are remembered, and the oldest number among them; none before they were read."""
-        return (len(self.recent), self.recent.oldest) if self.recent else (0, None)
+        recent = self.recent
+        return (len(recent), recent.oldest) if recent else (0, None)
 
     def recall(self, last_number: int) -> bool:
         """Read the next of the ids up to a number into memory; True once all are there."""
-        if self.recent is None:
-            if self._reading is None:
-                self._reading = RecentIds(self._capacity)
-            self.leave(last_number - self._capacity + 1)
-            end = min(self._read + PIECE, last_number)
-            found = hashes(self._connection, self._read, end)
-            if len(found) != HASH_BYTES * (end - self._read):
-                raise apsw.CorruptError(f"ids between {self._read} and {end} are missing")
-            self._reading.fill(self._read + 1, found)
-            self._read = end
-            if end == last_number:
-                self.recent = self._reading
-        return self.recent is not None
+        if self._read is None:
+            return True
+        if self._ids is None:
+            self._ids = RecentIds(self._capacity)
+        self.leave(last_number - self._capacity + 1)
+        first, end = self._read + 1, min(self._read + PIECE, last_number)
+        found = hashes(self._connection, self._read, end)
+        if len(found) != HASH_BYTES * (end - self._read):
+            raise apsw.CorruptError(f"ids from {first} to {end} are missing")
+        self._ids.fill(first, found)
+        self._read = end if end < last_number else None
+        return self._read is None
 
     def ids(self, last_number: int, entries: Sequence[Entry]) -> RecentIds | Unread:
         """Give where the ids of these are found."""
-        if self.recent is not None:
-            return self.recent
+        if (recent := self.recent) is not None:
+            return recent
         asked = [(entry.delivery.source, entry.dedupe_id, entry.fingerprint) for entry in entries if not entry.copy]
         digests = [digest_of(source, known_by) for source, known_by, _ in asked]
         conflicts = [conflict_digest_of(*one) for one in asked]
@@ -71,15 +76,16 @@ class Memory:
 
     def add(self, ids: Iterable[tuple[int, bytes]]) -> None:
         """Remember what has come into the file, by number and digest; what is not read yet is read with the rest."""
-        if self.recent is not None:
+        if (recent := self.recent) is not None:
             for number, digest in ids:
-                self.recent.add(number, digest)
+                recent.add(number, digest)
 
     def leave(self, oldest: int) -> None:
         """Forget what is numbered before `oldest`."""
-        if self._reading is not None:
-            self._reading.forget(oldest)
-        self._read = max(self._read, oldest - 1)
+        if self._ids is not None:
+            self._ids.forget(oldest)
+        if self._read is not None:
+            self._read = max(self._read, oldest - 1)
 
     def is_warm(self, last_number: int, entries: Sequence[Entry], journals: Sequence[Journal]) -> bool:
         """Tell whether all that these touch stands in memory, up to the delivery `last_number`."""

@@ -189,7 +189,7 @@ class Spool:
         """Sweep from time to time, and while the disk refuses to write, ask it again."""
         tended_at = time.monotonic()
         while True:
-            if self.fault is None:
+            if self.fault is None and not self.horizon[0]:
                 await self.recall()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._refused.wait(), PROBE_INTERVAL)
@@ -199,6 +199,7 @@ class Spool:
                 if (self.usage.short and self._sweepable) or time.monotonic() - tended_at > SWEEP_INTERVAL:
                     tended_at = time.monotonic()
                     await self._sweep()
+                    await self.recall()
                 if self._waiting:
                     self._wake()
                 self.pending_since = await self._read(lambda reader: reader.pending_since())
