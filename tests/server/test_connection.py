@@ -5,25 +5,20 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
-from relay.config import Listen
 from relay.core.model import Receipt
 from relay.ingest import Headers, Ingest
-from relay.metrics import Metrics
-from relay.rejected import Rejections
-from relay.server import Listener
 from relay.server.connection import Connection
 from tests.core.samples import SOURCE
 from tests.running import request, signed
+from tests.server.listening import listening, signed_request
 from tests.spool.samples import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from relay.core.model import Source
 
 LARGE = b"x" * 900_000
@@ -48,29 +43,6 @@ class Slow(Ingest):
         return Receipt(1, "id", "stored", ())
 
 
-@asynccontextmanager
-async def listening(**listen: float) -> AsyncIterator[Listener]:
-    """Give a listener that answers by a slow ingest."""
-    metrics = Metrics(sources=["contoso"], types=(), dropping=(), topics=(), version="0")
-    listener = Listener(
-        Listen(host="127.0.0.1", port=0, **listen),  # type: ignore[arg-type]
-        [SOURCE],
-        Slow(),
-        metrics,
-        Rejections(lambda: [SOURCE], metrics, keep_bodies=False),
-    )
-    await listener.start()
-    try:
-        yield listener
-    finally:
-        await listener.stop()
-
-
-def signed_request(body: bytes) -> bytes:
-    """Give a delivery as it goes over the wire."""
-    return request(body, signed(body, SOURCE.keys[0].secret.decode()), SOURCE.path)
-
-
 def pour(client: socket.socket, data: bytes) -> None:
     """Send the same again and again, until nobody takes it in any more."""
     with suppress(OSError):
@@ -81,7 +53,7 @@ def pour(client: socket.socket, data: bytes) -> None:
 @pytest.mark.parametrize("ahead", [10, 33, 60])
 async def test_what_is_sent_ahead_does_not_cut_off_what_is_under_way(ahead: int) -> None:
     """However many requests wait behind a slow one, all are answered, though it takes longer than a head may."""
-    async with listening(header_timeout=0.3) as listener:
+    async with listening(Slow(), header_timeout=0.3) as listener:
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
         writer.write(b"".join(signed_request(b"slow" if at == 16 % ahead else b"fast") for at in range(ahead)))
         answers = b""
@@ -94,7 +66,7 @@ async def test_what_is_sent_ahead_does_not_cut_off_what_is_under_way(ahead: int)
 
 async def test_a_body_whose_client_is_gone_is_let_go() -> None:
     """A connection that is reset in the middle of a body holds neither memory nor a stop."""
-    async with listening(body_timeout=600.0) as listener:
+    async with listening(Slow(), body_timeout=600.0) as listener:
         for _ in range(5):
             client = socket.create_connection(("127.0.0.1", listener.port))
             await asyncio.to_thread(client.sendall, signed_request(LARGE)[:-1])
@@ -107,7 +79,7 @@ async def test_a_body_whose_client_is_gone_is_let_go() -> None:
 async def test_who_never_reads_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that takes no answer in keeps no connection, however long it keeps its socket."""
     monkeypatch.setattr("relay.server.connection.READING_TIME", 0.3)
-    async with listening() as listener:
+    async with listening(Slow()) as listener:
         client = socket.socket()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.settimeout(0.5)
@@ -134,7 +106,7 @@ async def test_what_follows_a_head_for_another_protocol_is_not_taken_in(monkeypa
     monkeypatch.setattr(Connection, "data_received", counted)
     upgrade = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQAAP__"}
     headers = {**signed(b"slow", SOURCE.keys[0].secret.decode()), **upgrade}
-    async with listening() as listener:
+    async with listening(Slow()) as listener:
         with closing(socket.create_connection(("127.0.0.1", listener.port))) as client:
             client.settimeout(5)
             await asyncio.to_thread(client.sendall, request(b"slow", headers, SOURCE.path))
@@ -145,7 +117,7 @@ async def test_what_follows_a_head_for_another_protocol_is_not_taken_in(monkeypa
 
 async def test_who_is_accepted_in_the_turn_of_the_stop_is_answered() -> None:
     """A connection that the loop has accepted, and not begun to serve, when it closes what listens."""
-    async with listening() as listener:
+    async with listening(Slow()) as listener:
         with closing(socket.create_connection(("127.0.0.1", listener.port))) as client:
             client.sendall(signed_request(b"late"))
             client.settimeout(PATIENCE)

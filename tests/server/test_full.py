@@ -9,25 +9,21 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from relay.config import Listen
 from relay.core.model import Receipt
 from relay.ingest import Headers, Ingest
-from relay.metrics import Metrics
-from relay.rejected import Rejections
-from relay.server import Listener
 from relay.server.connection import Connection
 from relay.server.queue import A_TURN, Queue
-from tests.core.samples import SOURCE
-from tests.running import request, signed
+from tests.server.listening import listening, signed_request
 from tests.spool.samples import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from relay.core.model import Source
+    from relay.server import Listener
 
 BODY = b'{"type":"ProvisioningStarted"}'
-DELIVERY = request(BODY, signed(BODY, SOURCE.keys[0].secret.decode()), SOURCE.path)
+DELIVERY = signed_request(BODY)
 BUSY = b"HTTP/1.1 429 Too Many Requests\r\n"
 
 
@@ -53,9 +49,9 @@ class Full(Ingest):
 class Client:
     """One connection to a listener whose ingest is full."""
 
-    def __init__(self, ingest: Full, metrics: Metrics, listener: Listener) -> None:
+    def __init__(self, ingest: Full, listener: Listener) -> None:
         """Connect with `open`."""
-        self.ingest, self.metrics, self.listener = ingest, metrics, listener
+        self.ingest, self.listener = ingest, listener
 
     async def open(self) -> None:
         """Connect."""
@@ -86,29 +82,18 @@ class Client:
 
     def count(self, line: str) -> bool:
         """Tell whether the metrics have this line."""
-        return line in self.metrics.render().decode().splitlines()
+        return line in self.listener._metrics.render().decode().splitlines()
 
 
 @asynccontextmanager
 async def connected(**listen: float) -> AsyncIterator[Client]:
     """Give a connection to a listener that is full."""
-    metrics = Metrics(sources=["contoso"], types=(), dropping=(), topics=(), version="0")
     ingest = Full()
-    listener = Listener(
-        Listen(host="127.0.0.1", port=0, **listen),  # type: ignore[arg-type]
-        [SOURCE],
-        ingest,
-        metrics,
-        Rejections(lambda: [SOURCE], metrics, keep_bodies=False),
-    )
-    await listener.start()
-    client = Client(ingest, metrics, listener)
-    try:
+    async with listening(ingest, **listen) as listener:
+        client = Client(ingest, listener)
         await client.open()
         yield client
         client.close()
-    finally:
-        await listener.stop()
 
 
 async def test_who_comes_is_turned_away_and_may_come_back() -> None:
@@ -218,7 +203,7 @@ async def test_strangers_fill_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Full, "is_full", Ingest.is_full)
     async with connected() as client:
         client.ingest._storing, client.ingest._max_in_flight = 0, 3
-        crowd = [Client(client.ingest, client.metrics, client.listener) for _ in range(20)]
+        crowd = [Client(client.ingest, client.listener) for _ in range(20)]
         for one in crowd:
             await one.open()
         client.listener._queue._begun = A_TURN

@@ -54,9 +54,14 @@ def entry(
 def opened(path: Path, *, max_size: int = 64 * MIB, remembered: int = 1000) -> Iterator[Store]:
     """Open a store, let it recall the ids, and close it."""
     with closing(Store(path, max_size=max_size, remembered=remembered)) as store:
-        while not store.recall():
-            pass
+        recall_all(store)
         yield store
+
+
+def recall_all(store: Store) -> None:
+    """Let a store read all its ids into memory."""
+    while not store.recall():
+        pass
 
 
 def append(store: Store, *entries: Entry) -> list[Appended]:

@@ -20,7 +20,7 @@ from relay.spool.file import connect_reader
 from relay.spool.identity import digest_of
 from relay.spool.memory import Memory, hashes
 from relay.spool.store import Store
-from tests.spool.samples import MIB, alter, append, append_all, entry, opened, spool_at, until
+from tests.spool.samples import MIB, alter, append, append_all, entry, opened, recall_all, spool_at, until
 
 if TYPE_CHECKING:
     from relay.metrics import Metrics
@@ -89,8 +89,7 @@ def test_what_comes_while_the_ids_are_read_is_told_as_if_they_had_been(
             for moment, ids in enumerate(between, len(before)):
                 assert append(reading, *entries(ids, moment)) == append(whole, *entries(ids, moment))
                 reading.recall()
-            while not reading.recall():
-                pass
+            recall_all(reading)
             assert reading.memory.horizon == whole.memory.horizon
             for one in range(13):
                 asked = entries([one], 99)
@@ -107,8 +106,7 @@ def test_ids_that_leave_while_they_are_read_are_forgotten(path: Path, monkeypatc
             store.recall()
             alter(path, f"DELETE FROM ids WHERE number < {oldest}")  # noqa: S608 - a number
             store.sweep(0)
-            while not store.recall():
-                pass
+            recall_all(store)
             assert store.memory.horizon == (10 - oldest, oldest)
             assert store.memory.recent is not None
             assert not store.memory.recent.may_have(digest_of("contoso", "2"))

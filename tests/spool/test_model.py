@@ -31,7 +31,7 @@ from tests.spool.model import Line, Model, count, seen
 from tests.spool.samples import FLIGHT, MIB, alter, entry, spool_at, totals_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
     from typing import Any, TypeVar
 
     from tests.spool.model import View
@@ -92,10 +92,16 @@ written = st.builds(
     st.lists(st.sampled_from(TOPICS), max_size=2),
     st.lists(st.tuples(st.integers(0, 50), st.sampled_from([Status.DEAD, Status.DROPPED])), max_size=1),
 )
-deep = st.builds(Moment, st.sampled_from(CRASHES), st.integers(LARGE + 1, 120), st.integers(0, 1 << 20))
-soon = st.builds(Moment, st.sampled_from(CRASHES), st.integers(1, LARGE), st.integers(0, 1 << 20))
-crashes = st.builds(Moment, st.sampled_from(CRASHES), STEPS, st.integers(0, 1 << 20))
-moments = st.none() | crashes | st.builds(Moment, st.sampled_from(Kind), STEPS, st.integers(0, 1 << 20))
+
+
+def moment(kinds: type[Kind] | Sequence[Kind], steps: st.SearchStrategy[int]) -> st.SearchStrategy[Moment]:
+    """Give moments of some kinds, so many steps on."""
+    return st.builds(Moment, st.sampled_from(kinds), steps, st.integers(0, 1 << 20))
+
+
+deep, soon = (moment(CRASHES, steps) for steps in (st.integers(LARGE + 1, 120), st.integers(1, LARGE)))
+crashes = moment(CRASHES, STEPS)
+moments = st.none() | crashes | moment(Kind, STEPS)
 
 
 def asked(one: Wanted) -> Entry:
