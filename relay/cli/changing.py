@@ -41,10 +41,10 @@ def replay(  # noqa: PLR0913, PLR0917 - click's options
     selection: Selection,
     topic: str | None,
     again: bool,  # noqa: FBT001 - click's flags
-    yes: bool,  # noqa: FBT001
-    dry_run: bool,  # noqa: FBT001
+    yes: bool,  # noqa: FBT001 - click's flag
+    dry_run: bool,  # noqa: FBT001 - click's flag
     path: Path,
-    as_json: bool,  # noqa: FBT001
+    as_json: bool,  # noqa: FBT001 - click's flag
 ) -> None:
     """Publish deliveries anew, by the rules of today: by number or event id, or all that the filters let through.
 
@@ -70,9 +70,9 @@ def discard(  # noqa: PLR0913, PLR0917 - click's options
     selection: Selection,
     because: str,
     yes: bool,  # noqa: FBT001 - click's flags
-    dry_run: bool,  # noqa: FBT001
+    dry_run: bool,  # noqa: FBT001 - click's flag
     path: Path,
-    as_json: bool,  # noqa: FBT001
+    as_json: bool,  # noqa: FBT001 - click's flag
 ) -> None:
     """Give dead letters up: by number or event id, or all that the filters let through; at rest also replays that wait.
 

@@ -91,11 +91,11 @@ def show(  # noqa: PLR0913, PLR0917 - click's options
     delivery: str,
     source: str | None,
     body: bool,  # noqa: FBT001 - click's flags
-    signature: bool,  # noqa: FBT001
-    raw: bool,  # noqa: FBT001
-    no_secrets: bool,  # noqa: FBT001
+    signature: bool,  # noqa: FBT001 - click's flag
+    raw: bool,  # noqa: FBT001 - click's flag
+    no_secrets: bool,  # noqa: FBT001 - click's flag
     path: Path,
-    as_json: bool,  # noqa: FBT001
+    as_json: bool,  # noqa: FBT001 - click's flag
 ) -> None:
     """Show what happened to DELIVERY, a number of the spool or the id of an event, and verify its signature again.
 
@@ -119,7 +119,7 @@ def show(  # noqa: PLR0913, PLR0917 - click's options
     _tell(config, kept, body=body, signature=signature, secrets=not no_secrets, as_json=as_json)
 
 
-def _tell(config: Config, kept: Kept, *, body: bool, signature: bool, secrets: bool, as_json: bool) -> None:  # noqa: PLR0913
+def _tell(config: Config, kept: Kept, *, body: bool, signature: bool, secrets: bool, as_json: bool) -> None:  # noqa: PLR0913 - what may be shown
     from relay.cli.account import account_fields, tell_account
     from relay.cli.today import account_of
 

@@ -82,9 +82,9 @@ def drill(  # noqa: PLR0913, PLR0917 - click's options
     seed: int | None,
     prefix: str | None,
     keep: bool,  # noqa: FBT001 - click's flags
-    sandbox: bool,  # noqa: FBT001
+    sandbox: bool,  # noqa: FBT001 - click's flag
     path: Path,
-    as_json: bool,  # noqa: FBT001
+    as_json: bool,  # noqa: FBT001 - click's flag
 ) -> None:
     """Break a relay in every way there is, and prove that nothing is lost, forged, doubled or reordered.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -188,13 +188,13 @@ class History:
             positions = {at: position for at, position in moved.items() if at not in done}
 
 
-def _written(record: object) -> Written:
+def _written(record: Any) -> Written:  # noqa: ANN401 - aiokafka has no types
     return Written(
-        record.topic,  # type: ignore[attr-defined]  # aiokafka has no types
-        record.partition,  # type: ignore[attr-defined]
-        record.offset,  # type: ignore[attr-defined]
-        record.timestamp / 1000,  # type: ignore[attr-defined]
-        record.key or b"",  # type: ignore[attr-defined]
-        record.value or b"",  # type: ignore[attr-defined]
-        tuple(record.headers),  # type: ignore[attr-defined]
+        record.topic,
+        record.partition,
+        record.offset,
+        record.timestamp / 1000,
+        record.key or b"",
+        record.value or b"",
+        tuple(record.headers),
     )

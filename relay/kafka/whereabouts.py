@@ -54,7 +54,7 @@ class _Uuid(AbstractType[UUID]):  # type: ignore[misc]  # aiokafka has no types
         return UUID(bytes=data.read(16))
 
 
-class _MetadataResponse12(Response):  # type: ignore[misc]
+class _MetadataResponse12(Response):  # type: ignore[misc]  # aiokafka has no types
     API_KEY = 3
     API_VERSION = 12
     SCHEMA = Schema(
@@ -99,7 +99,7 @@ class _MetadataResponse12(Response):  # type: ignore[misc]
     )
 
 
-class _MetadataRequest12(RequestStruct):  # type: ignore[misc]
+class _MetadataRequest12(RequestStruct):  # type: ignore[misc]  # aiokafka has no types
     FLEXIBLE_VERSION = True
     API_KEY = 3
     API_VERSION = 12
@@ -112,7 +112,7 @@ class _MetadataRequest12(RequestStruct):  # type: ignore[misc]
     )
 
 
-class _MetadataRequest(Request[_MetadataRequest12]):  # type: ignore[misc]
+class _MetadataRequest(Request[_MetadataRequest12]):  # type: ignore[misc]  # aiokafka has no types
     """Metadata of one topic with its id, by KIP-516; aiokafka 0.14 asks by version 5, which has none."""
 
     API_KEY = 3

@@ -49,7 +49,7 @@ def safe(value: object, depth: int = 0) -> object:
     # The types themselves first, which is nearly always enough and much quicker than asking for their kinds.
     kind = type(value)
     if kind is str:
-        return value if len(value) <= MAX_TEXT else _cut(value)  # type: ignore[arg-type]
+        return value if len(value) <= MAX_TEXT else _cut(value)  # type: ignore[arg-type]  # it is one
     if kind in PLAIN:
         return value
     match value:

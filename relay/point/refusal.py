@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _FEDERATED = "add a federated credential to the application that has the token's issuer, subject and audience"
 _TENANT = "check tenant, and authority in a sovereign cloud"
-_SECRET = "make a new client secret of the application, and put its value into the file that client_secret names"  # noqa: S105
+_SECRET = "make a new client secret of the application, and put its value into the file that client_secret names"  # noqa: S105 - an advice
 _CLOCK = "check this machine's clock, and that the file of token_file is still renewed"
 
 ADVICE: Mapping[int, str] = MappingProxyType(

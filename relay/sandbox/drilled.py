@@ -85,14 +85,14 @@ class SteeredLoop(asyncio.SelectorEventLoop):
         factory: Callable[[], asyncio.Protocol],
         host: str | None = None,
         port: int | None = None,
-        **options: Any,  # noqa: ANN401
+        **options: Any,  # noqa: ANN401 - as asyncio has them
     ) -> tuple[asyncio.Transport, asyncio.Protocol]:
         """Connect; TLS goes on with the name of the one who was meant."""
         if way := self._ways.get(f"{host}:{port}"):
             if options.get("ssl"):
                 options.setdefault("server_hostname", host)
             host, port = "127.0.0.1", way
-        return await super().create_connection(factory, host, port, **options)  # type: ignore[arg-type]
+        return await super().create_connection(factory, host, port, **options)  # type: ignore[arg-type]  # both or none
 
 
 def load(orders: Orders) -> Config:
