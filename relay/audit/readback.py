@@ -44,10 +44,13 @@ class Readback:
             self._sources.setdefault(source.uri, []).append(source)
         self.topics: set[str] = set()
         self.absent: set[str] = set()
+        self._last = 0
+        self._swept = 0
 
     def expect(self, page: Sequence[Row]) -> None:
         """Take in deliveries that the spool holds."""
         self._reconciliation.expect(page)
+        self._last = page[-1].number
         self.topics |= {place.topic for row in page for place in row.places}
 
     async def read(self, on_bounds: Callable[[int], None], on_step: Callable[[int], None]) -> None:
@@ -72,7 +75,11 @@ class Readback:
             unread = unread or any(not any(digest) for digest in page)  # what was damaged is filled with zeros
             self._reconciliation.remember(page)
         tally = census.tally()
-        self._reconciliation.sort(_horizon(tally.now, forgotten=tally.ids_forgotten or unread))
+        for rows in census.deliveries(tally.last_number, self._last):
+            self._reconciliation.recognise(rows)
+        self._swept = tally.now.gone + tally.now.departed
+        forgotten = tally.ids_forgotten or unread
+        self._reconciliation.sort(_horizon(tally.now, forgotten=forgotten), _horizon(tally.now, forgotten=True))
 
     def differences(self) -> Iterator[tuple[str, Discrepancy]]:
         """Give every id that is missing, doubled or unknown, with the word for it."""
@@ -85,8 +92,8 @@ class Readback:
                 yield name, one
 
     def counts(self) -> Mapping[str, int]:
-        """Count what was compared, and what could not be."""
-        return self._reconciliation.counts()
+        """Count what was compared, and what could not be: of `swept` deliveries the spool says no longer where."""
+        return {**self._reconciliation.counts(), "swept": self._swept}
 
     def close(self) -> None:
         """Close the scratch file."""
@@ -105,18 +112,26 @@ class Readback:
         seen = see(record.value, record.headers)
         place = record.topic, record.partition, record.offset, record.sent_at
         if seen is None:
-            return Found(*place, id="", replayed=False, event=b"", claims=())
+            return Found(*place, id="", event=b"", claims=())
         sources = self._sources.get(seen.source, ())
         claims = [(source.name, id_) for source in sources for id_ in _ids(source, seen)]
         # What cannot be told apart by a signed id is told apart by its content.
         signed = all(source.signs is Signs.BODY for source in sources)
         event = seen.id.encode() if signed else seen.data
-        mirror = seen.dead_delivery is not None
+        mirror, copied = seen.dead_delivery is not None, seen.dead_delivery
         if mirror:  # several dead letters may have one id, and each has a mirror
             event = f"{seen.source} {seen.dead_delivery}".encode()
-        replayed = any(name == REPLAYED for name, _ in record.headers)
+        else:
+            copied = next((value.decode(errors="replace") for name, value in record.headers if name == REPLAYED), None)
         digest = hashlib.sha256(event).digest()[:16]
-        return Found(*place, id=seen.id, replayed=replayed, event=digest, claims=claims, mirror=mirror)
+        return Found(*place, id=seen.id, event=digest, claims=claims, copied=_number(copied), mirror=mirror)
+
+
+def _number(copied: str | None) -> int | None:
+    """Give the number of the delivery that a record says it repeats; 0, which none has, for what is no number."""
+    if copied is None:
+        return None
+    return int(copied) if re.fullmatch("[0-9]{1,18}", copied) else 0
 
 
 def _horizon(totals: Totals, *, forgotten: bool) -> float:

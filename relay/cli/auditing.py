@@ -176,6 +176,10 @@ def _tell_readback(readback: Readback, *, as_json: bool) -> bool:
     )
     for topic in sorted(readback.absent):
         click.echo(f"  there is no topic {safe(topic)} in this cluster: it was deleted, or this is another cluster")
+    if counts["swept"]:
+        click.echo(
+            f"  {counts['swept']:,} deliveries have left the spool: where their records are is not known any more"
+        )
     if counts["not_retained"]:
         click.echo(f"  {counts['not_retained']:,} expected ones could not be looked for: Kafka no longer retains them")
     if counts["before_horizon"]:

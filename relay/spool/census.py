@@ -33,7 +33,10 @@ class Tally(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One delivery as it stands in the spool, with where its records are in Kafka; a `copy` repeats another."""
+    """One delivery as it stands in the spool, with where its records are in Kafka.
+
+    `copy` is the number of the delivery that it repeats, as a replay or as the `mirror` of a dead letter.
+    """
 
     number: int
     source: str
@@ -41,7 +44,8 @@ class Row(NamedTuple):
     status: Status
     reason: Reason | None
     places: tuple[Placed, ...]
-    copy: bool = False
+    copy: int | None = None
+    mirror: bool = False
 
 
 class Census:
@@ -66,9 +70,8 @@ class Census:
         """Read the totals, all as of one commit."""
         return self._view.read(_tally)
 
-    def deliveries(self, until: int) -> Iterator[list[Row]]:
-        """Give the deliveries numbered up to `until`, a page at a time, in order of acceptance."""
-        after = 0
+    def deliveries(self, until: int, after: int = 0) -> Iterator[list[Row]]:
+        """Give the deliveries numbered in (`after`, `until`], a page at a time, in order of acceptance."""
         while page := self._view.read(lambda connection: _page(connection, after, until)):  # noqa: B023 - at once
             yield page
             after = page[-1].number
@@ -96,7 +99,8 @@ def _tally(connection: apsw.Connection) -> Tally:
 
 def _page(connection: apsw.Connection, after: int, until: int) -> list[Row]:
     query = (
-        "SELECT number, source, event_id, status, reason, coalesce(replay_of, mirror_of) IS NOT NULL FROM deliveries "
+        "SELECT number, source, event_id, status, reason, coalesce(replay_of, mirror_of), mirror_of IS NOT NULL "
+        "FROM deliveries "
         "WHERE number > ? AND number <= ? ORDER BY number LIMIT ?"
     )
     page = rows(connection, query, (after, until, PAGE))
@@ -109,6 +113,6 @@ def _page(connection: apsw.Connection, after: int, until: int) -> list[Row]:
     for number, *place in rows(connection, query, (page[0][0], page[-1][0])):
         places.setdefault(number, []).append(Placed(*place))
     return [
-        Row(number, source, event_id, Status(status), reason, tuple(places.get(number, ())), bool(copy))
-        for number, source, event_id, status, reason, copy in page
+        Row(number, source, event_id, Status(status), reason, tuple(places.get(number, ())), copy, bool(mirror))
+        for number, source, event_id, status, reason, copy, mirror in page
     ]

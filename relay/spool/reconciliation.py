@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import apsw
 
 from relay.core.errors import Reason
+from relay.core.model import Status
 from relay.spool.identity import digest_of
 
 if TYPE_CHECKING:
@@ -21,9 +22,10 @@ SCHEMA = """
 CREATE TABLE expected (topic TEXT, partition INTEGER, "offset" INTEGER, number INTEGER, id TEXT);
 CREATE TABLE known (digest BLOB, remembered INTEGER, kept INTEGER);
 CREATE TABLE found (
-  topic TEXT, partition INTEGER, "offset" INTEGER, sent_at REAL, id TEXT, ours INTEGER, replayed INTEGER, event BLOB,
-  mirror INTEGER
+  topic TEXT, partition INTEGER, "offset" INTEGER, sent_at REAL, id TEXT, ours INTEGER, event BLOB,
+  copied INTEGER, mirror INTEGER
 );
+CREATE TABLE copies (number INTEGER, copied INTEGER, mirror INTEGER, topic TEXT);
 CREATE TABLE claims (found INTEGER, digest BLOB);
 CREATE TABLE bounds (topic TEXT, partition INTEGER, first INTEGER, compacted INTEGER, PRIMARY KEY (topic, partition));
 """
@@ -33,6 +35,7 @@ CREATE INDEX found_place ON found (topic, partition, "offset");
 CREATE INDEX found_id ON found (topic, partition, id);
 CREATE INDEX claims_found ON claims (found);
 CREATE INDEX found_event ON found (topic, event) WHERE ours;
+CREATE INDEX copies_copied ON copies (copied, mirror);
 """
 MISSING = """
 SELECT e.topic, e.partition, e."offset", e.id, e.number FROM expected AS e
@@ -53,21 +56,31 @@ WHERE b.compacted OR coalesce(e."offset" < b.first, b.first > 0)
 """
 UNKNOWN = """
 SELECT f.topic, f.partition, f."offset", f.id, NULL FROM found AS f
-WHERE f.ours AND NOT f.mirror AND f.sent_at > ? AND NOT EXISTS (
-  SELECT 1 FROM claims AS c JOIN known AS k ON k.digest = c.digest WHERE c.found = f.rowid)
+WHERE f.ours AND (
+  NOT f.mirror AND f.sent_at > ? AND NOT EXISTS (
+    SELECT 1 FROM claims AS c JOIN known AS k ON k.digest = c.digest WHERE c.found = f.rowid)
+  OR f.copied IS NOT NULL AND f.sent_at > ? AND NOT EXISTS (
+    SELECT 1 FROM copies AS c WHERE c.copied = f.copied AND c.mirror = f.mirror))
 ORDER BY f.topic, f.partition, f."offset"
 """
 UNJUDGED = "SELECT count(*) FROM found WHERE ours AND sent_at <= ?"
 # An id that was accepted more than once, as its horizon had passed, may be there as often; a dead letter's mirror is
-# there once. Copies are none of those that were accepted: a replay is told by its header, a mirror by its dead letter.
+# there once. Copies are none of those that were accepted: they name the delivery that they repeat. A replay may be
+# there as often as there are replays of it for that topic, or for topics that are not known yet (NULL).
 DOUBLED = """
 SELECT topic, min(partition), group_concat(partition || '/' || "offset", ', ' ORDER BY partition, "offset"), id, NULL
-FROM found WHERE ours AND NOT replayed AND sent_at > ? GROUP BY topic, event
+FROM found WHERE ours AND copied AND NOT mirror AND sent_at > ? GROUP BY topic, event, copied
+HAVING count(*) > 1 AND count(*) > (
+  SELECT count(*) FROM copies AS c
+  WHERE c.copied = found.copied AND NOT c.mirror AND coalesce(c.topic, found.topic) = found.topic)
+UNION ALL
+SELECT topic, min(partition), group_concat(partition || '/' || "offset", ', ' ORDER BY partition, "offset"), id, NULL
+FROM found WHERE ours AND (copied IS NULL OR mirror) AND sent_at > ? GROUP BY topic, event
 HAVING count(*) > 1 AND count(*) > iif(mirror, 1, (
   SELECT max(1, coalesce(max(times), 1)) FROM (
     SELECT max(sum(k.remembered), sum(k.kept)) AS times FROM claims AS c JOIN known AS k ON k.digest = c.digest
     WHERE c.found = found.rowid GROUP BY c.digest)))
-ORDER BY topic, id
+ORDER BY 1, 4
 """
 
 
@@ -75,7 +88,8 @@ class Found(NamedTuple):
     """A record as it was read: its place, when it was sent, and the event it claims to be.
 
     `source` is the URI and `claims` the (source's name, id) pairs under which the spool may know it; without any it is
-    somebody else's. `event` is what two copies of it share. A `mirror` is of a dead letter.
+    somebody else's. `event` is what two records of it share. `copied` is the number of the delivery that it repeats, as
+    a replay or as the `mirror` of a dead letter.
     """
 
     topic: str
@@ -83,9 +97,9 @@ class Found(NamedTuple):
     offset: int
     sent_at: float
     id: str
-    replayed: bool
     event: bytes
     claims: Sequence[tuple[str, str]]
+    copied: int | None = None
     mirror: bool = False
 
 
@@ -107,7 +121,7 @@ class Reconciliation:
         for pragma, value in (("journal_mode", "off"), ("synchronous", "off"), ("cache_size", -CACHE_KIB)):
             self._connection.pragma(pragma, value)
         self._connection.execute(SCHEMA)
-        self._horizon = 0.0
+        self._horizon = self._copies_horizon = 0.0
         self._found = 0
 
     def remember(self, digests: Iterable[bytes]) -> None:
@@ -120,12 +134,29 @@ class Reconciliation:
         with self._connection:
             for row in page:
                 digest = digest_of(row.source, row.event_id)
-                kept = row.reason != Reason.ID_CONFLICT and not row.copy
+                kept = row.reason != Reason.ID_CONFLICT and row.copy is None
                 self._connection.execute("INSERT INTO known VALUES (?, 0, ?)", (digest, kept))
                 self._connection.executemany(
                     "INSERT INTO expected VALUES (?, ?, ?, ?, ?)",
                     [(place.topic, place.partition, place.offset, row.number, row.event_id) for place in row.places],
                 )
+                self._note(row)
+
+    def recognise(self, page: Iterable[Row]) -> None:
+        """Take in deliveries that came while Kafka was read: which are copies, and of what."""
+        with self._connection:
+            for row in page:
+                self._note(row)
+
+    def _note(self, row: Row) -> None:
+        if row.copy is None:
+            return
+        topics = [place.topic for place in row.places]
+        unknown = [None] if row.status is Status.PENDING or not topics else []
+        self._connection.executemany(
+            "INSERT INTO copies VALUES (?, ?, ?, ?)",
+            [(row.number, row.copy, row.mirror, topic) for topic in (*topics, *unknown)],
+        )
 
     def find(self, batch: Iterable[Found]) -> None:
         """Take in records that were read."""
@@ -133,11 +164,11 @@ class Reconciliation:
             for one in batch:
                 self._found += 1
                 self._connection.execute(
-                    'INSERT INTO found (rowid, topic, partition, "offset", sent_at, id, ours, replayed, event, mirror) '
+                    'INSERT INTO found (rowid, topic, partition, "offset", sent_at, id, ours, event, copied, mirror) '
                     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
                         self._found, one.topic, one.partition, one.offset, one.sent_at, one.id, bool(one.claims),
-                        one.replayed, one.event, one.mirror,
+                        one.event, one.copied, one.mirror,
                     ),
                 )  # fmt: skip
                 self._connection.executemany(
@@ -153,13 +184,14 @@ class Reconciliation:
                 [(topic, partition, offset, topic in thinned) for (topic, partition), offset in first.items()],
             )
 
-    def sort(self, horizon: float) -> None:
+    def sort(self, horizon: float, copies_horizon: float) -> None:
         """Make ready to be asked, when all is taken in.
 
         `horizon` is the time (seconds since the epoch) before which a record may belong to a delivery that the
-        spool no longer remembers: such a record is not judged.
+        spool no longer remembers: such a record is not judged. `copies_horizon` is that of copies, which nothing but
+        their rows tells.
         """
-        self._horizon = horizon
+        self._horizon, self._copies_horizon = horizon, copies_horizon
         self._connection.execute(INDEXES)
 
     def missing(self) -> Iterator[Discrepancy]:
@@ -167,12 +199,12 @@ class Reconciliation:
         return self._ask(MISSING)
 
     def doubled(self) -> Iterator[Discrepancy]:
-        """Give what is in a topic more often than it was accepted; replays do not count."""
-        return self._ask(DOUBLED, self._horizon)
+        """Give what is in a topic more often than it was accepted, or replayed."""
+        return self._ask(DOUBLED, self._copies_horizon, self._horizon)
 
     def unknown(self) -> Iterator[Discrepancy]:
-        """Give what bears a source of ours and was never accepted."""
-        return self._ask(UNKNOWN, self._horizon)
+        """Give what bears a source of ours and was never accepted, or is a copy that nobody ordered."""
+        return self._ask(UNKNOWN, self._horizon, self._copies_horizon)
 
     def counts(self) -> dict[str, int]:
         """Count what was compared, and what could not be: truncated or compacted away, or sent before the horizon."""
@@ -180,7 +212,7 @@ class Reconciliation:
             "expected": "SELECT count(*) FROM expected",
             "read": "SELECT count(*) FROM found",
             "of_others": "SELECT count(*) FROM found WHERE NOT ours",
-            "replayed": "SELECT count(*) FROM found WHERE ours AND replayed",
+            "replayed": "SELECT count(*) FROM found WHERE ours AND copied AND NOT mirror",
         }
         asked = {name: self._count(query) for name, query in queries.items()}
         return asked | {"not_retained": self._count(BELOW), "before_horizon": self._count(UNJUDGED, self._horizon)}

@@ -27,17 +27,24 @@ if TYPE_CHECKING:
 
 
 class Remembered(NamedTuple):
-    """The ids that a spool remembers."""
+    """The ids that a spool remembers, which rows came late, and when the last of those was settled that it let go."""
 
     known: Sequence[bytes]
+    late: Sequence[Row] = ()
+    swept_until: float | None = None
 
     def digests(self) -> list[Sequence[bytes]]:
         """Give them in one page."""
         return [self.known]
 
     def tally(self) -> Tally:
-        """Say that nothing was forgotten."""
-        return Tally(Totals(9, 9, 0, 0, 0, 0, 0, 0.0, None), None, 9, ids_forgotten=False)
+        """Say that no id was forgotten."""
+        return Tally(Totals(9, 9, 0, 0, 0, 0, 0, 0.0, self.swept_until), None, 9, ids_forgotten=False)
+
+    def deliveries(self, until: int, after: int) -> list[Sequence[Row]]:
+        """Give those that came late."""
+        assert (until, after) == (9, max(after, 0))
+        return [self.late] if self.late else []
 
 
 class Kept:
@@ -90,14 +97,19 @@ class Audited:
     def write(self, delivery: Delivery, copy: Copy | None = None) -> Placed:
         """Put a delivery's record into Kafka."""
         (record,) = self.pipeline.copy(delivery, copy).records
-        self._records.append((record.topic, record.value, record.headers))
-        return Placed(record.topic, 0, len(self._records) - 1)
+        return self.put(record.topic, record.value, record.headers)
+
+    def put(self, topic: str, value: bytes, headers: tuple[tuple[str, bytes], ...]) -> Placed:
+        """Put a record into Kafka."""
+        self._records.append((topic, value, headers))
+        return Placed(topic, 0, len(self._records) - 1)
 
     async def found(self, rows: Sequence[Row], spool: object) -> list[tuple[str, str, str]]:
         """Give what is not as it should be: the word, the topic, the id."""
         self._monkeypatch.setattr(readback, "History", lambda _: Kept(self._records))
         comparing = Readback(self._scratch, self._config)
-        comparing.expect(rows)
+        if rows:
+            comparing.expect(rows)
         comparing.topics.add("dlq")
         await comparing.read(lambda _: None, lambda _: None)
         comparing.remember(spool)  # type: ignore[arg-type]  # as much of a census as is asked
@@ -112,9 +124,12 @@ def audited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Audited:
     return Audited(tmp_path, Signs.BODY, monkeypatch)
 
 
-def row(number: int, *places: Placed, reason: str | None = None, copy: bool = False) -> Row:
+def row(
+    number: int, *places: Placed, reason: str | None = None, replay_of: int | None = None, mirror_of: int | None = None
+) -> Row:
     """Give a row of the event x."""
-    return Row(number, "contoso", "x", Status.DEAD if reason else Status.PUBLISHED, reason, places, copy)  # type: ignore[arg-type]
+    status = Status.DEAD if reason else Status.PUBLISHED if places else Status.PENDING
+    return Row(number, "contoso", "x", status, reason, places, replay_of or mirror_of, bool(mirror_of))  # type: ignore[arg-type]
 
 
 X = deliver(event(event_id="x"))
@@ -128,7 +143,7 @@ async def test_a_replay_hides_no_double(audited: Audited, *, doubled: bool) -> N
     if doubled:
         audited.write(X)
     told = await audited.found(
-        [row(1, first), row(2, again, copy=True)], Remembered([ID, copy_digest_of("contoso", 2)])
+        [row(1, first), row(2, again, replay_of=1)], Remembered([ID, copy_digest_of("contoso", 2)])
     )
     assert told == ([("doubled", "a", "x")] if doubled else [])
 
@@ -138,10 +153,10 @@ async def test_a_mirror_is_there_once(audited: Audited, *, doubled: bool) -> Non
     """In the topic of the dead letters, whatever of its event stands in others."""
     mirror = Mirror(1, "dlq", "unroutable", "no rule matches")
     place = audited.write(X, mirror)
-    audited.write(X, Replay(1))
+    again = audited.write(X, Replay(1))
     if doubled:
         audited.write(X, mirror)
-    rows = [row(1, reason="unroutable"), row(2, place, copy=True), row(3, reason="unroutable")]
+    rows = [row(1, reason="unroutable"), row(2, place, mirror_of=1), row(3, again, replay_of=1)]
     told = await audited.found(rows, Remembered([ID, copy_digest_of("contoso", 2), ID]))
     assert told == ([("doubled", "dlq", "x")] if doubled else [])
 
@@ -153,7 +168,52 @@ async def test_dead_letters_of_one_id_have_a_mirror_each(audited: Audited) -> No
         audited.write(X, Mirror(number, "dlq", "id_conflict", "delivery 1 has the same id"))
     known = [ID, *(conflict_digest_of("contoso", "x", bytes([n] * 16)) for n in (1, 2))]
     rows = [row(number, reason="id_conflict") for number in (2, 3)]
-    assert await audited.found(rows, Remembered(known)) == []
+    assert await audited.found(rows, Remembered(known, swept_until=NOW)) == []
+
+
+@pytest.mark.parametrize("ordered", [0, 1, 2])
+async def test_a_replay_is_there_as_often_as_it_was_ordered(audited: Audited, ordered: int) -> None:
+    """One is not, two are doubled where there is an order for one, and right where there are orders for two."""
+    first, *again = audited.write(X), audited.write(X, Replay(1)), audited.write(X, Replay(1))
+    rows = [row(1, first), *(row(2 + place, again[place], replay_of=1) for place in range(ordered))]
+    told = await audited.found(rows, Remembered([ID]))
+    unknown = [("unknown", "a", "x")] * 2 if not ordered else []
+    assert told == [("doubled", "a", "x")] * (ordered < 2) + unknown
+
+
+@pytest.mark.parametrize("elsewhere", [Placed("b", 0, 0), None])
+async def test_a_replay_into_another_topic_excuses_none(audited: Audited, elsewhere: Placed | None) -> None:
+    """One that has its place, that is; one that is still on its way may be this one."""
+    first, again, _ = audited.write(X), audited.write(X, Replay(1)), audited.write(X, Replay(1))
+    other = row(3, *([elsewhere] if elsewhere else []), replay_of=1)
+    told = await audited.found([row(1, first), row(2, again, replay_of=1), other], Remembered([ID]))
+    assert [one for one in told if one[1] == "a"] == ([("doubled", "a", "x")] if elsewhere else [])
+
+
+@pytest.mark.parametrize("copy", [Replay(1), Mirror(1, "dlq", "unroutable", "no rule matches")])
+@pytest.mark.parametrize("of", [1, 7])
+async def test_a_copy_that_nobody_ordered_is_unknown(audited: Audited, copy: Copy, of: int) -> None:
+    """Neither one of a delivery of which there is another kind of copy, nor of another delivery."""
+    audited.write(X, copy)
+    other = row(2, mirror_of=of) if isinstance(copy, Replay) else row(2, replay_of=of)
+    rows = [row(1, reason="unroutable"), other]
+    told = await audited.found(rows, Remembered([ID]))
+    assert told == [("unknown", "a" if isinstance(copy, Replay) else "dlq", "x")]
+
+
+@pytest.mark.parametrize("copy", [Replay(1), Mirror(1, "dlq", "unroutable", "no rule matches")])
+async def test_a_copy_that_came_meanwhile_is_known(audited: Audited, copy: Copy) -> None:
+    """Ordered when the rows had been read, and in Kafka before it was."""
+    place = audited.write(X, copy)
+    late = row(2, place, replay_of=1) if isinstance(copy, Replay) else row(2, place, mirror_of=1)
+    assert await audited.found([row(1, reason="unroutable")], Remembered([ID], [late])) == []
+
+
+async def test_a_copy_whose_number_cannot_be_read_is_unknown(audited: Audited) -> None:
+    """The relay writes none."""
+    ((topic, value, headers),) = [(one.topic, one.value, one.headers) for one in audited.pipeline.copy(X, None).records]
+    audited.put(topic, value, (*headers, ("relay-replay", b"\xff 1")))
+    assert await audited.found([row(1, reason="unroutable")], Remembered([ID])) == [("unknown", "a", "x")]
 
 
 async def test_a_mirror_that_has_no_signed_id_is_not_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +223,8 @@ async def test_a_mirror_that_has_no_signed_id_is_not_unknown(tmp_path: Path, mon
     with pytest.raises(Undeliverable) as fate:
         audited.pipeline.process(delivery)
     audited.write(delivery, Mirror(1, "dlq", "malformed", "type"))
-    assert await audited.found([], Remembered([digest_of("contoso", fate.value.dedupe_id)])) == []
+    spool = Remembered([digest_of("contoso", fate.value.dedupe_id)])
+    assert await audited.found([row(2, mirror_of=1)], spool) == []
 
 
 async def test_ids_that_damage_took_are_forgotten(audited: Audited, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HORIZON = 50.0
+COPIES_HORIZON = 70.0
 
 
 @pytest.fixture
@@ -39,12 +40,12 @@ def found(
     *,
     partition: int = 0,
     sent_at: float = 100.0,
-    replayed: bool = False,
+    copied: int | None = None,
     ours: bool = True,
 ) -> Found:
     """Give a record of topic a as it was read."""
     claims = [("contoso", id)] if ours else []
-    return Found("a", partition, offset, sent_at, id, replayed, id.encode(), claims)
+    return Found("a", partition, offset, sent_at, id, id.encode(), claims, copied)
 
 
 def counts(books: Reconciliation, **other: int) -> bool:
@@ -53,9 +54,9 @@ def counts(books: Reconciliation, **other: int) -> bool:
     return books.counts() == dict.fromkeys(names, 0) | other
 
 
-def differences(books: Reconciliation, horizon: float = HORIZON) -> list[list[Discrepancy]]:
+def differences(books: Reconciliation) -> list[list[Discrepancy]]:
     """Sort, and give what is missing, doubled and unknown."""
-    books.sort(horizon)
+    books.sort(HORIZON, COPIES_HORIZON)
     return [list(books.missing()), list(books.doubled()), list(books.unknown())]
 
 
@@ -77,7 +78,7 @@ def test_what_is_not_where_it_should_be_is_missing(books: Reconciliation) -> Non
         row(4, Placed("a", 0, 3)),
     ])  # fmt: skip
     books.find([found(0, "id-0"), found(1, "id-2"), found(1, "id-3", partition=1), found(9, "id-4")])
-    books.sort(HORIZON)
+    books.sort(HORIZON, COPIES_HORIZON)
     assert list(books.missing()) == [
         Discrepancy("a", "0/0", "id-1", 1),
         Discrepancy("b", "0/0", "id-1", 1),
@@ -106,7 +107,8 @@ def test_what_is_there_more_often_than_accepted_is_doubled(books: Reconciliation
     """All its places are told; a replay is none of them, and an id that was accepted again may be there again."""
     books.expect([row(1), row(2), row(3), row(7, id="id-3"), row(4), row(8, id="id-4", reason=Reason.ID_CONFLICT)])
     books.find([found(2, "id-1"), found(0, "id-1", partition=1), found(1, "id-1")])
-    books.find([found(3, "id-2"), found(4, "id-2", replayed=True), found(5, "id-3"), found(6, "id-3")])
+    books.recognise([row(9, Placed("a", 0, 4), id="id-2")._replace(copy=2)])
+    books.find([found(3, "id-2"), found(4, "id-2", copied=2), found(5, "id-3"), found(6, "id-3")])
     books.find([found(7, "id-4"), found(8, "id-4")])
     assert differences(books) == [
         [],
@@ -145,3 +147,11 @@ def test_what_was_sent_before_the_horizon_is_not_judged(books: Reconciliation) -
     books.find([found(3, "z", sent_at=0.0, ours=False)])
     assert differences(books) == [[], [], [Discrepancy("a", "0/2", "y", None)]]
     assert counts(books, read=4, of_others=1, before_horizon=2)
+
+
+def test_what_was_copied_before_the_horizon_of_copies_is_not_judged(books: Reconciliation) -> None:
+    """Nothing but its row, which may be swept, tells that it was ordered, and how often."""
+    books.expect([row(1)])
+    books.find(found(place, "id-1", sent_at=COPIES_HORIZON, copied=1) for place in (0, 1))
+    books.find([found(2, "id-1", sent_at=COPIES_HORIZON + 0.1, copied=1)])
+    assert differences(books) == [[], [], [Discrepancy("a", "0/2", "id-1", None)]]
