@@ -55,7 +55,10 @@ def _checked(_context: click.Context, _option: click.Parameter, prefix: str | No
 
 
 @click.command(short_help="Break a relay in every way there is, and prove that nothing is lost.")
-@click.option("--rate", type=click.FloatRange(1, 1000), default=50, show_default=True, help="Deliveries a second.")
+@click.option(
+    "--rate", type=click.FloatRange(1, 1000), default=50, show_default=True,
+    help="Deliveries a second, at most: as one source does, each workspace waits for its last answer.",
+)  # fmt: skip
 @click.option(
     "--time",
     "seconds",
@@ -133,7 +136,7 @@ def _run(plan: Plan, *, as_json: bool) -> Report:
     from relay.sandbox.failure import Failure
 
     def announce(brokers: Sequence[str]) -> None:
-        load = f"{plan.rate:g} deliveries a second, seed {plan.seed}"
+        load = f"at most {plan.rate:g} deliveries a second, seed {plan.seed}"
         click.echo(f"a relay on {', '.join(brokers)}, topics {plan.prefix}*, {load}", err=as_json)
 
     def tell(blow: Blow) -> None:
@@ -160,7 +163,8 @@ def _tell(plan: Plan, report: Report, *, as_json: bool) -> None:
         return
     sent = report.sent
     click.echo(
-        f"sent {sent['sent']:,}, acknowledged {sent['acknowledged']:,}; {sent['forgeries']:,} forgeries refused; "
+        f"sent {sent['sent']:,} in {report.seconds:.0f} s, acknowledged {sent['acknowledged']:,}; "
+        f"{sent['forgeries']:,} forgeries refused; "
         f"{sent['refused']:,} answers of 429 or 503, {sent['unanswered']:,} requests without an answer"
     )
     for word, found in report.complaints.items():

@@ -45,7 +45,7 @@ DEMO = Path(__file__).with_name("demo.yaml")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is drilled: a configuration, None for the demo's; how many deliveries a second, and for how long."""
+    """What is drilled: a configuration, None for the demo's; how many deliveries a second at most, and for how long."""
 
     config: Path | None
     rate: float
@@ -58,7 +58,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was done and what came of it. `audit` are the faults that the audit found, as sentences.
+    """What was done and what came of it, in `seconds`. `audit` are the faults that the audit found, as sentences.
 
     Doubles are no fault where nothing else is promised (`judges_doubles` False): without `kafka.idempotence`,
     and on the embedded Kafka, which does not recognise a batch that comes again as Kafka does.
@@ -67,6 +67,7 @@ class Report:
     brokers: Sequence[str]
     blows: Sequence[Blow]
     sent: Mapping[str, int]
+    seconds: float
     figures: Mapping[str, int]
     complaints: Mapping[str, Sequence[str]]
     audit: Sequence[str]
@@ -149,7 +150,17 @@ class Drill:
             "unanswered": volley.unanswered,
         }
         judges_doubles = self._config.kafka.idempotence and not self._plan.embedded
-        return Report(brokers, blows, sent, verdict.figures(), verdict.complaints(), audit, drained, judges_doubles)
+        return Report(
+            brokers,
+            blows,
+            sent,
+            volley.seconds,
+            verdict.figures(),
+            verdict.complaints(),
+            audit,
+            drained,
+            judges_doubles,
+        )
 
     async def _drill(
         self, volley: Volley, proxies: Mapping[str, Proxy], brokers: Sequence[str], tell: Callable[[Blow], None]

@@ -53,11 +53,11 @@ class Volley:
     """Sends as one source does: a workspace the next once the last was acknowledged, and the same again until then.
 
     `sent` has every delivery by id, `forged` the ids of those that were altered. `refused` counts answers of
-    429 and 503, `unanswered` requests that got none.
+    429 and 503, `unanswered` requests that got none. `seconds` is how long it took in the end.
     """
 
     def __init__(self, config: Config, url: str, rate: float) -> None:
-        """Send to `url`, `rate` a second. Raises `Failure` when the rules publish nothing of what is sent."""
+        """Send to `url`, `rate` a second at most. Raises `Failure` when the rules publish nothing of what is sent."""
         self._source = config.sources[0]
         self._pipeline = Pipeline({one.name: one for one in config.sources}, config.routes, config.envelope)
         self._padding = min(config.listen.max_body // 2, 16_384)
@@ -67,6 +67,7 @@ class Volley:
         self.sent: dict[str, Sent] = {}
         self.forged: set[str] = set()
         self.refused = self.unanswered = self.forgeries_accepted = 0
+        self.seconds = 0.0
         self.answered_at = 0.0  # of the last acknowledgement: when its request was begun (monotonic)
         self._kinds = [kind for kind in KINDS if self._due(_body(kind, "drill", "id"))]
         if not self._kinds:
@@ -76,9 +77,11 @@ class Volley:
 
     async def run(self) -> None:
         """Send until `stop`; then each workspace waits for the answer that it is owed, and asks no more."""
+        started = time.monotonic()
         async with self._session() as session, asyncio.TaskGroup() as tasks:
             for number in range(WORKSPACES):
                 tasks.create_task(self._workspace(session, f"drill-{number}"))
+        self.seconds = time.monotonic() - started
 
     @property
     def topics(self) -> set[str]:

@@ -110,6 +110,7 @@ def test_a_drill_on_real_kafka_is_clean(kafka: Cluster, tmp_path: Path, monkeypa
     assert list(report.blows) == blows
     assert len(blows) == 7
     assert report.sent["acknowledged"] > 100
+    assert report.seconds > 7, "seven faults of a second each"
     assert report.sent["refused"] > 0, "the spool was never full: nothing was proved of that"
     assert report.sent["forgeries"] > 0
     assert sorted(file.name for file in tmp_path.iterdir()) == ["relay.yaml"]
@@ -243,7 +244,7 @@ def test_what_strangers_wrote_is_told_safely(tmp_path: Path, monkeypatch: pytest
     """An id in Kafka may hold what a terminal obeys; it is shown, and not obeyed."""
     told = ("unknown: \x1b[2J in t at 0/1",)
     report = Report((), (), dict.fromkeys(("sent", "acknowledged", "forgeries", "refused", "unanswered"), 0),
-                    {"doubled": 0}, {"forged": told}, told, drained=True, judges_doubles=True)  # fmt: skip
+                    60.0, {"doubled": 0}, {"forged": told}, told, drained=True, judges_doubles=True)  # fmt: skip
     monkeypatch.setattr(sandbox, "run", lambda *_: report)
     done = CliRunner().invoke(drill, ["-c", str(configured(tmp_path, "127.0.0.1:1"))])
     assert "\x1b" not in done.output
@@ -300,7 +301,7 @@ async def test_a_relay_that_does_not_recover_ends_the_drill(monkeypatch: pytest.
     dealer = Ordeal(cast("Patient", Well([0.5, 2.0, None])), cast("Volley", Full()), {}, (), None, Random(1))
     blows = await dealer.run(0, lambda _: None)
     assert [blow.recovery for blow in blows] == [0.5, 2.0, None]
-    report = Report((), blows, {}, {"lost": 0}, {}, (), drained=True, judges_doubles=True)
+    report = Report((), blows, {}, 60.0, {"lost": 0}, {}, (), drained=True, judges_doubles=True)
     assert (report.longest_recovery, report.clean) == (None, False)
 
 
@@ -318,7 +319,7 @@ async def test_a_relay_that_does_not_recover_ends_the_drill(monkeypatch: pytest.
 def test_a_report_is_clean_only_when_all_is_well(changes: dict[str, object], clean: bool) -> None:
     """Anything lost, forged, doubled or reordered, that does not add up or is stuck, is the exit code."""
     fields: dict[str, object] = {
-        "brokers": (), "blows": (Blow("f", 1, 1, 0.5),), "sent": {}, "figures": {"lost": 0}, "complaints": {},
-        "audit": (), "drained": True, "judges_doubles": True,
+        "brokers": (), "blows": (Blow("f", 1, 1, 0.5),), "sent": {}, "seconds": 60.0, "figures": {"lost": 0},
+        "complaints": {}, "audit": (), "drained": True, "judges_doubles": True,
     }  # fmt: skip
     assert Report(**(fields | changes)).clean is clean  # type: ignore[arg-type]
