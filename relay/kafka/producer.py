@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 LOOK = 0.2  # seconds after which a batch without an answer says so, and asks whether it is hurried
 NO_LEADER = -1  # as metadata has it
 KILL_STEP = 0.5  # seconds for each step of a kill
+METADATA_AGE = 10_000  # milliseconds until partitions that were added are seen by a lane that is never idle
 SEQUENCE_MAX = 2**30
 # Bytes of a batch: aiokafka must never be the one to say full. The lanes bound what they make, and a flight of the
 # past, which may be larger than the topic takes today, is for the broker to judge: it may have it.
@@ -72,6 +73,7 @@ class Producer:
             linger_ms=0,
             max_batch_size=ROOM,
             max_request_size=ROOM,
+            metadata_max_age_ms=METADATA_AGE,
         )
         self._retried = noted(self._producer)
         self._identity = Identity("", -1, -1)

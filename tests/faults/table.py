@@ -55,8 +55,8 @@ class Table:
 
     @property
     def clean(self) -> bool:
-        """Tell whether there was an episode, and every promise was kept in all."""
-        return bool(self._findings) and not any(self._failed.values()) and not self._unjudged
+        """Tell whether there was an episode, every promise was kept in all, and none was left out."""
+        return bool(self._findings) and not (any(self._failed.values()) or self._unjudged or self._skipped)
 
     def __str__(self) -> str:
         """Give it in Markdown, and under it in words each episode that was not clean.

@@ -44,6 +44,15 @@ def test_an_episode_that_broke_off_counts_for_nothing_but_that() -> None:
     assert "no verdict: --only g --episode 8: AssertionError: waited in vain" in str(table)
 
 
+def test_a_fault_that_was_left_out_is_told() -> None:
+    """A run that could not do all of it proves less than it should: it is not clean, and says what is missing."""
+    table = Table(None)
+    table.add("f", "--only f", 1, WELL)
+    table.skip("disk full", "it takes root")
+    assert not table.clean
+    assert "not done: disk full: it takes root" in str(table)
+
+
 def test_kills_that_are_behind_come_between_the_others() -> None:
     """Every other episode makes up for them, the others keep their order and their seeds."""
     names = ["broker killed", KILLED, "disk full"]

@@ -9,17 +9,19 @@ from confluent_kafka.admin import AclOperation
 
 from tests.faults.fault import Fault
 from tests.faults.load import LARGE_BYTES
+from tests.faults.network import through
 from tests.faults.oracle import untouched
 from tests.faults.processes import NOTICED, SHORT
 from tests.running import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from collections.abc import Set as AbstractSet
 
     from tests.faults.scene import Scene
 
 PATIENCE = 120.0
+ONE_RECORD = 1_000  # bytes that one record takes at most, unless it is a large one, and two do not
 
 
 def too_few_in_sync(scene: Scene) -> None:
@@ -48,16 +50,28 @@ def leaderless(scene: Scene) -> None:
 
 
 def make_again(scene: Scene) -> None:
-    """A topic is deleted, and made again some time later."""
-    _make_again(scene, "contoso", [[1, 2, 3], [2, 3, 1], [3, 1, 2]])
+    """A topic is deleted, and made again once the others were seen to go on without it."""
+    topic = scene.topics["contoso"]
+    _delete(scene, topic)
+    scene.wait_until_held("contoso")
+    scene.wait_until_others_go_on("contoso")
+    _create_anew(scene, topic, [[1, 2, 3], [2, 3, 1], [3, 1, 2]])
 
 
 def enlarge(scene: Scene) -> None:
-    """A topic gets more partitions: keys go to others, what is under way stays where it was bound to."""
+    """Topics get more partitions: keys go to others, what is under way stays where it was bound to."""
+    before = {topic: scene.admin.partitions(topic) for topic in scene.topics.values()}
     for short, topic in scene.topics.items():
         scene.excused.moved.add(topic)
-        scene.admin.enlarge(topic, scene.admin.partitions(topic) + scene.chance.randint(1, 3))
+        scene.admin.enlarge(topic, before[topic] + scene.chance.randint(2, 4))
         scene.run_until_more(len(short))
+    until(lambda: _has_moved(scene, before), PATIENCE)
+
+
+def _has_moved(scene: Scene, before: Mapping[str, int]) -> bool:
+    """Tell whether something was read in each topic in a partition that it did not have before."""
+    read = list(scene.subscriber.reads)
+    return all(any(one.topic == topic and one.partition >= count for one in read) for topic, count in before.items())
 
 
 def lower_the_limit(scene: Scene) -> None:
@@ -79,6 +93,27 @@ def forbid_all(scene: Scene) -> None:
     _forbid(scene, AclOperation.WRITE, AclOperation.DESCRIBE)
 
 
+def refuse_what_is_written(scene: Scene) -> None:
+    """What brokers have stored unheard is tried again, and refused: nobody may write any more, or it is too large."""
+    topic = scene.topics["contoso"]
+    by_size = scene.chance.random() < 0.5
+    try:
+        with through(scene, lambda proxy: proxy.deafen()):
+            scene.wait_until_held("contoso", "no answer")
+            if by_size:
+                scene.excused.dead.update(("refused", "too_large"))
+                scene.admin.set(topic, "max.message.bytes", str(ONE_RECORD))
+            else:
+                scene.admin.forbid(topic, AclOperation.WRITE)
+        if by_size:
+            scene.run_until_more(50)
+        else:
+            scene.wait_until_held("contoso", "TOPIC_AUTHORIZATION_FAILED")
+    finally:
+        scene.admin.set(topic, "max.message.bytes", None)
+        scene.admin.allow(topic)
+
+
 def _forbid(scene: Scene, *operations: AclOperation) -> None:
     topic = scene.topics["contoso"]
     scene.admin.forbid(topic, *operations)
@@ -90,13 +125,22 @@ def _forbid(scene: Scene, *operations: AclOperation) -> None:
         scene.admin.allow(topic)
 
 
-def _make_again(scene: Scene, short: str, replicas: list[list[int]], config: dict[str, str] | None = None) -> None:
-    """Delete a topic and make it anew; what was sent to it before it was gone may have gone with it."""
+def _make_again(scene: Scene, short: str, replicas: list[list[int]], config: dict[str, str]) -> None:
+    """Delete a topic and make it anew, otherwise."""
     topic = scene.topics[short]
+    _delete(scene, topic)
+    scene.run_for(scene.chance.uniform(0, 3))
+    _create_anew(scene, topic, replicas, config)
+
+
+def _delete(scene: Scene, topic: str) -> None:
     scene.excused.doubts = True  # what was in the old one may have been read, and is sent to the new one as well
     scene.subscriber.forget(topic)
     scene.admin.delete(topic)
-    scene.run_for(scene.chance.uniform(0, 3))
+
+
+def _create_anew(scene: Scene, topic: str, replicas: list[list[int]], config: dict[str, str] | None = None) -> None:
+    """Make a topic that was deleted; what was sent to it before may have gone with it."""
     _excuse_destroyed(scene, topic)  # what the old one has still taken in, from who had heard of it late, is settled
     scene.admin.create(topic, replicas, config)
     scene.subscriber.follow(topic)
@@ -147,4 +191,5 @@ FAULTS = (
     Fault("message too large", lower_the_limit, part="topics"),
     Fault("writing forbidden and allowed", forbid_writing, part="topics"),
     Fault("topic hidden and shown", forbid_all, part="topics"),
+    Fault("refused what is written", refuse_what_is_written, SHORT, by_door=True, part="several"),
 )
