@@ -9,7 +9,7 @@ from confluent_kafka.admin import AclOperation
 
 from tests.faults.fault import Fault
 from tests.faults.load import LARGE_BYTES
-from tests.faults.network import through
+from tests.faults.network import LATE, through
 from tests.faults.oracle import untouched
 from tests.faults.processes import NOTICED, SHORT
 from tests.running import until
@@ -98,7 +98,10 @@ def refuse_what_is_written(scene: Scene) -> None:
     topic = scene.topics["contoso"]
     by_size = scene.chance.random() < 0.5
     try:
-        with through(scene, lambda proxy: proxy.deafen()):
+        with through(scene, lambda proxy: proxy.slow(LATE)):
+            scene.run_until_more(50)  # or batches would be of one record
+            for proxy in scene.proxies:
+                proxy.deafen()
             scene.wait_until_held("contoso", "no answer")
             if by_size:
                 scene.excused.dead.update(("refused", "too_large"))
