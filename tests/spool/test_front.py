@@ -133,10 +133,9 @@ async def test_while_it_runs_nothing_is_acknowledged_into_what_may_be_lost(path:
     """Where nothing can be read any more it refuses, with the same advice, and counts nothing as salvaged."""
     async with spool_at(path, metrics) as spool:
         await append_all(spool, ["1", "2"])
-        connection = spool._store.connection
-        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        await spool._access.write(_fold_log)
         ruin(path, range(1, 12))
-        connection.pragma("shrink_memory")
+        await spool._access.write(lambda writer: writer.store.connection.pragma("shrink_memory"))
         spool._fail(Damaged("found by somebody who reads"))
         with capture_logs() as lines:
             await until(lambda: "restore a copy" in str(spool.fault))
@@ -154,7 +153,7 @@ async def test_damage_found_in_opening_anew_is_mended_for_readers_too(path: Path
     """A commit failed, and the file turns out to be damaged: who reads then reads the file that was made anew."""
     async with spool_at(path, metrics) as spool:
         await append_all(spool, ["1", "2"])
-        spool._store.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        await spool._access.write(_fold_log)
         overwrite(path, 0, 100)
         spool._store.sound = False
         with pytest.raises(Unavailable):
@@ -162,3 +161,7 @@ async def test_damage_found_in_opening_anew_is_mended_for_readers_too(path: Path
         await until(lambda: spool.fault is None)
         await append_all(spool, ["4"])
         assert [stored.number for stored in await spool.page(0, 99)] == [1, 2, 3]
+
+
+def _fold_log(writer: Writer) -> None:
+    writer.store.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
