@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
+
 from relay.core.errors import Reason
 from relay.core.model import Placed, Record, Status
 from relay.lane import Committed
@@ -87,3 +89,13 @@ def test_nobody_is_told_who_does_not_wait() -> None:
     one = committed("a")
     one.place(Placed("a", 0, 1))
     assert (one.answered, one.answered_at) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("topics", "booked", "ended"),
+    [("a", "a", [True]), ("ab", "ab", [False, True]), ("abc", "aacb", [False, False, False, True])],
+)
+def test_it_is_settled_once_all_topics_are(topics: str, booked: str, ended: list[bool]) -> None:
+    """The end of each topic's record comes to disk for itself, and twice is as good as once."""
+    one = committed(*topics)
+    assert [one.book(topic) for topic in booked] == ended

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from operator import itemgetter
 from typing import TYPE_CHECKING
@@ -10,11 +11,12 @@ import pytest
 from msgspec import structs
 from structlog.testing import capture_logs
 
-from relay.kafka import Identity
+from relay.core.model import Status
+from relay.kafka import Identity, Kind
 from relay.lane import Lane
 from relay.lane.batch import by_partition, flights_of
 from relay.spool import Journal
-from tests.lane.fake_kafka import FakeKafka
+from tests.lane.fake_kafka import LOSE_ANSWER, FakeKafka, refuse
 from tests.lane.life import Life, Line, number_of
 
 if TYPE_CHECKING:
@@ -125,3 +127,30 @@ async def test_flights_that_the_broker_knows_are_in_no_doubt(kafka: FakeKafka, l
     assert [line["event"] for line in await recover(kafka, life)] == ["lane.recovering", "lane.recovered"]
     assert (read(kafka), life.doubts) == ([[], [1, 2], [3]], 0)
     assert [given.producer_id == 4000 for _, given in kafka.opened] == [True, False]
+
+
+async def test_who_was_handed_over_once_may_be_written(kafka: FakeKafka, life: Life) -> None:
+    """A flight booked anew is looked for in the topic from its second attempt on: of the first no answer came."""
+    a, b, c = await life.accept(3)
+    await leave(life, Identity("another", 4000, 0), (0, [a, b]), (1, [c]))
+    kafka.delivery_timeout = 0.01
+    kafka.faults.append(LOSE_ANSWER)
+    attempts = itertools.count(1)
+
+    def lower_the_limit(*_: object) -> None:
+        if next(attempts) == 2:
+            kafka.topics[TOPIC].limit = 1
+
+    kafka.watch = lower_the_limit
+    await recover(kafka, life)
+    assert read(kafka) == [[1, 2], [3], []]
+    assert {done.status for done in life.done} == {Status.PUBLISHED}
+
+
+async def test_a_record_in_doubt_is_counted_once(kafka: FakeKafka, life: Life) -> None:
+    """However often its flight is booked anew, and whichever others are between."""
+    a, b, c = await life.accept(3)
+    await leave(life, Identity("another", 4000, 0), (0, [a, b]), (1, [c]))
+    kafka.faults.append(refuse(Kind.FORGOTTEN, "OUT_OF_ORDER_SEQUENCE_NUMBER"))
+    await recover(kafka, life)
+    assert (read(kafka), life.doubts) == ([[1, 2], [3], []], 3)
