@@ -74,9 +74,9 @@ class Readback:
         for page in census.digests():
             unread = unread or any(not any(digest) for digest in page)  # what was damaged is filled with zeros
             self._reconciliation.remember(page)
-        tally = census.tally()
-        for rows in census.deliveries(tally.last_number, self._last):
+        for rows in census.deliveries(census.tally().last_number, self._last):
             self._reconciliation.recognise(rows)
+        tally = census.tally()  # the last that is read: what was swept until now is beyond the horizon
         self._swept = tally.now.gone + tally.now.departed
         forgotten = tally.ids_forgotten or unread
         self._reconciliation.sort(_horizon(tally.now, forgotten=forgotten), _horizon(tally.now, forgotten=True))

@@ -14,10 +14,11 @@ from relay.forwarder.backlog import Backlog
 from relay.forwarder.cursor import Cursor
 from relay.forwarder.patience import Patience
 from relay.forwarder.tally import Tally
+from relay.forwarder.verdicts import Verdicts
 from relay.forwarder.window import Window
 from relay.lane import Committed, Item, Lane, Neighbours, Permits
 from relay.metrics import LaneState
-from relay.spool import Damaged, Journal
+from relay.spool import Damaged
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
@@ -50,6 +51,7 @@ class Forwarder:
         self._spool = spool
         self._metrics = metrics
         self._backlog = Backlog(spool, pipeline, config.dead_letters.topic)
+        self._verdicts = Verdicts(spool, self._finish)
         self._window = Window(WINDOW_BYTES)
         self.tally = Tally()
         self._neighbours = Neighbours(
@@ -210,9 +212,7 @@ class Forwarder:
         while self._surveyed < self._inherited:
             try:
                 committed, verdicts, end = await self._backlog.survey(self._surveyed, self._inherited)
-                if verdicts:
-                    journalled = await self._spool.write(Journal(verdicts=tuple(verdict for verdict, _ in verdicts)))
-                    self._finish(journalled.done, {one.number: one for _, one in verdicts})
+                await self._verdicts.give(verdicts)
             except Unavailable:
                 await asyncio.sleep(RETRY)
                 continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from relay.core.errors import Unavailable
 from relay.core.model import Placed
 from relay.lane.batch import Batch
 from relay.spool import Journal, Settlement
@@ -33,6 +34,7 @@ class Logbook:
         self.aloft = list(aloft)
         self._landed: list[tuple[Batch, int | None]] = []
         self._buried: list[tuple[Item, Reason, str]] = []
+        self._unsure = False
 
     async def write(
         self, flights: Sequence[tuple[Flight, Sequence[Item]]], *, replaced: Sequence[Batch] = ()
@@ -56,7 +58,11 @@ class Logbook:
             landed=tuple(batch.flight.id for batch in (*(batch for batch, _ in landed), *replaced)),
             flights=tuple(flight for flight, _ in flights),
         )
-        journalled = await self._neighbours.journals.write(journal)
+        try:
+            journalled = await self._neighbours.journals.write(journal)
+        except Unavailable:
+            self._unsure = self._unsure or bool(replaced)
+            raise
         self._landed.clear()
         self._buried.clear()
         settled = [*(item for batch, _ in landed for item in batch.items), *(item for item, _, _ in buried)]
@@ -64,6 +70,15 @@ class Logbook:
         self.aloft = [batch for batch in self.aloft if batch not in replaced] + batches
         self._neighbours.on_done(journalled.done, settled)
         return batches
+
+    async def reaffirm(self) -> None:
+        """Journal what is aloft once more, where a commit that failed may have taken its flights from the disk.
+
+        It may stand all the same, and what it put in their place is taken back. Raises `Unavailable`.
+        """
+        if self._unsure:
+            await self.write([(batch.flight, batch.items) for batch in self.aloft], replaced=self.aloft)
+            self._unsure = False
 
     async def settle(self) -> None:
         """Write the settlements that wait, if any. Raises `Unavailable`."""

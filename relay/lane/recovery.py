@@ -48,6 +48,7 @@ class Recovery:
     async def run(self, hurried: Hurried) -> None:
         """Return when no flight is left. Raises `Unavailable`; what is left then is still journalled."""
         while self._logbook.aloft:
+            await self._logbook.reaffirm()
             await self._hand_over(hurried)
             await self._logbook.settle()
         self._doubted.clear()

@@ -150,17 +150,8 @@ class Drill:
             "unanswered": volley.unanswered,
         }
         judges_doubles = self._config.kafka.idempotence and not self._plan.embedded
-        return Report(
-            brokers,
-            blows,
-            sent,
-            volley.seconds,
-            verdict.figures(),
-            verdict.complaints(),
-            audit,
-            drained,
-            judges_doubles,
-        )
+        figures, complaints = verdict.figures(), verdict.complaints()
+        return Report(brokers, blows, sent, volley.seconds, figures, complaints, audit, drained, judges_doubles)
 
     async def _drill(
         self, volley: Volley, proxies: Mapping[str, Proxy], brokers: Sequence[str], tell: Callable[[Blow], None]

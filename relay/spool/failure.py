@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import errno
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import apsw
 
 from relay.core.errors import Cause, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 
@@ -29,3 +34,12 @@ def failure(what: str, error: Exception) -> Unavailable:
     if isinstance(error, apsw.ReadOnlyError) or (isinstance(error, OSError) and error.errno in FORBIDDEN):
         return Unavailable(f"{what}: {error}; make it writable, with its folder and its disk: then the relay goes on")
     return Unavailable(f"{what}: {error}")
+
+
+@contextmanager
+def failing(text: str) -> Iterator[None]:
+    """Give what the disk refuses within as the fate that it is, `text` first. Raises `Unavailable`."""
+    try:
+        yield
+    except (apsw.Error, OSError) as error:
+        raise failure(text, error) from error

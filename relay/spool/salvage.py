@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import time
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +13,7 @@ from relay.spool.failure import Hopeless
 from relay.spool.file import COUNTED, KEPT, PENDING, connect_writer, count, rows
 from relay.spool.front import fits, fronted
 from relay.spool.reader import items_of
+from relay.spool.successor import Successor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,26 +94,42 @@ def _make_anew(path: Path, source: apsw.Connection, last_number: int, *others: a
     lasts = {table: _last(source, table) for table, key in TABLES.items() if key == "number"}
     if not last_number and not any(lasts.values()) and lasts["ids"] is None:
         raise _hopeless(path)  # made anew it would be empty, and say that nothing was lost
-    fresh = path.with_name(path.name + ".salvage")
-    for file in _files(fresh):
-        file.unlink(missing_ok=True)
-    with closing(connect_writer(fresh)) as target:
+    successor = Successor(path)
+    successor.begin()
+    with closing(connect_writer(successor.draft)) as target:
         target.wal_autocheckpoint(LOG_PAGES)
         last = max(last_number, *(found or 0 for found in lasts.values()))
         missing = {table: _copy(source, target, table, max(last, _last(source, table) or 0)) for table in TABLES}
+        if _last(source, "flights") is None:
+            missing["flights"].add(0)  # nobody knows how many there were
         lost = _tidy(target, missing["deliveries"], missing["bodies"], last, _lost_earlier(source))
         with suppress(apsw.Error):  # what cannot be read is not there to compare the metrics with
             if since := totals.since_start(source):
                 totals.carry_start(target, since)
         doubtful = _doubtful(target, missing["records"], flights_lost=bool(missing["flights"]))
         kept = count(target, "SELECT count(*) FROM deliveries")
+        target.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)  # its log, which has another name, stays behind
+    successor.be_ready()
     for connection in (*others, source):
         with suppress(apsw.Error):  # what it held was read, as far as it could be
             connection.close()
-    aside = _set_aside(path)
-    fresh.replace(path)
-    _sync(path.parent)
+    aside = successor.take_place()
     return Salvaged(kept, lost, doubtful, tuple(table for table, keys in missing.items() if keys), aside)
+
+
+def finish(path: Path) -> Salvaged | None:
+    """Put a new file in its place that an earlier salvage had ready when it was broken off; None when there is none.
+
+    Nothing may have the spool open. What was lost, and may be in Kafka, is told as far as the file itself says: all
+    that was ever lost, and all that is pending. Raises `apsw.Error` and OSError.
+    """
+    successor = Successor(path)
+    if not successor.is_ready:
+        return None
+    aside = successor.take_place()
+    with closing(connect_writer(path)) as target:
+        kept, pending = (count(target, f"SELECT count(*) FROM deliveries WHERE {which}") for which in ("1", PENDING))  # noqa: S608 - constants
+        return Salvaged(kept, _lost_earlier(target), pending, (), aside)
 
 
 def _last(source: apsw.Connection, table: str) -> int | None:
@@ -182,6 +197,8 @@ def _tidy(target: apsw.Connection, missing: set[int], bodies: set[int], last: in
         target.execute("DELETE FROM bodies WHERE number NOT IN (SELECT number FROM deliveries)")
         # A number without a row and without a body had been swept.
         lost = bodyless | {number for number in missing if number in strays or number in bodies}
+        # Who sends one of these again must find it new, not known.
+        target.executemany("DELETE FROM ids WHERE number = ?", [(number,) for number in lost])
         target.execute(REVIVE, (max(lost, default=0),))
         target.execute(UNTIE, (json.dumps(sorted(lost)),))
         first = count(target, f"SELECT coalesce(min(number), {last}) FROM ids")  # noqa: S608 - a number
@@ -195,29 +212,4 @@ def _tidy(target: apsw.Connection, missing: set[int], bodies: set[int], last: in
 def _doubtful(target: apsw.Connection, records: set[int], *, flights_lost: bool) -> int:
     """Count the pending deliveries whose records may be in Kafka although no flight or record says so."""
     pending = {number for (number,) in rows(target, f"SELECT number FROM deliveries WHERE {PENDING}")}  # noqa: S608 - constant
-    aloft = {number for (items,) in rows(target, "SELECT items FROM flights") for number, _ in items_of(items)}
-    return len((pending if flights_lost else pending & records) - aloft)
-
-
-def _set_aside(path: Path) -> Path | None:
-    """Give the damaged file and its log another name."""
-    name = f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
-    aside = path.with_name(name)
-    found = None
-    for file, kept in zip(_files(path), _files(aside), strict=True):
-        if file.exists():
-            file.rename(kept)
-            found = found or kept
-    return found
-
-
-def _files(path: Path) -> tuple[Path, ...]:
-    return tuple(path.with_name(path.name + end) for end in ("", "-wal", "-shm"))
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    return len(pending if flights_lost else pending & records)

@@ -12,10 +12,11 @@ import structlog
 from relay.core.errors import Cause, Unavailable
 from relay.spool import totals
 from relay.spool.ballast import Ballast
-from relay.spool.failure import Damaged, Hopeless, failure
+from relay.spool.failure import Damaged, Hopeless, failing
 from relay.spool.file import connect_reader, keep_log
-from relay.spool.salvage import salvage
+from relay.spool.salvage import finish, salvage
 from relay.spool.store import Store
+from relay.spool.successor import Successor
 from relay.spool.values import Losses
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from relay.spool.lock import Lock
     from relay.spool.recent import RecentIds
+    from relay.spool.salvage import Salvaged
     from relay.spool.values import Appended, Entry, Journal, Journalled
 
     Answers = tuple[list[Appended | Unavailable], list[Journalled]]
@@ -126,8 +128,10 @@ class Writer:
         self._leave_log()
         try:
             self._salvage(self.store.connection if self._held else self._reader(), self.store.last_number)
-        except Hopeless as error:
-            self._hopeless, self.store.sound = str(error), False
+        except Unavailable as error:
+            if isinstance(error, Hopeless):
+                self._hopeless, self.store.sound = str(error), False
+            self._held = self._held and not Successor(self._path).is_ready  # for whose sake it was closed
             raise
         self._hopeless = None
         self._held = False
@@ -158,6 +162,9 @@ class Writer:
             return self._open()
 
     def _open(self, recent: RecentIds | None = None) -> Store:
+        with failing(f"the spool {self._path} is being made anew, and cannot be"):
+            if finished := finish(self._path):  # older than what a salvage had ready, nothing may be opened
+                self._tell(finished)
         try:
             store = self._open_store(recent)
         except Unavailable:
@@ -169,18 +176,14 @@ class Writer:
         return store
 
     def _open_store(self, recent: RecentIds | None) -> Store:
-        try:
+        with failing(f"the spool {self._path} cannot be opened"):
             return Store(
                 self._path, max_size=self._max_size, remembered=self._remembered, recent=recent, lock=self._lock
             )
-        except (apsw.Error, OSError) as error:
-            raise failure(f"the spool {self._path} cannot be opened", error) from error
 
     def _reader(self) -> apsw.Connection:
-        try:
+        with failing(f"the spool {self._path} cannot be opened"):
             return connect_reader(self._path)
-        except apsw.Error as error:
-            raise failure(f"the spool {self._path} cannot be opened", error) from error
 
     def _is_alone(self) -> bool:
         try:
@@ -208,20 +211,13 @@ class Writer:
     def _salvage(self, source: apsw.Connection, last_number: int) -> None:
         if not self._hopeless:  # else that is known, and it is looked at again and again
             log.error("spool.damaged", path=str(self._path))
-        try:
-            salvaged = salvage(self._path, source, last_number)
-        except (apsw.Error, OSError) as error:
-            raise failure(f"the spool {self._path} is damaged, and cannot be made anew", error) from error
+        with failing(f"the spool {self._path} is damaged, and cannot be made anew"):
+            self._tell(finish(self._path) or salvage(self._path, source, last_number))
+
+    def _tell(self, salvaged: Salvaged) -> None:
         self.losses = Losses(self.losses.lost + salvaged.lost, self.losses.doubtful + salvaged.doubtful)
-        log.error(
-            "spool.salvaged",
-            path=str(self._path),
-            kept=salvaged.kept,
-            lost=salvaged.lost,
-            doubtful=salvaged.doubtful,
-            damaged=list(salvaged.damaged),
-            aside=str(salvaged.aside) if salvaged.aside else None,
-        )
+        aside, damaged = str(salvaged.aside) if salvaged.aside else None, list(salvaged.damaged)
+        log.error("spool.salvaged", path=str(self._path), **salvaged._asdict() | {"aside": aside, "damaged": damaged})
 
     def _commit_if_room(self, entries: Sequence[Entry], journals: Sequence[Journal]) -> Answers | None:
         if not self.store.sound:

@@ -45,7 +45,7 @@ class Sent(NamedTuple):
     @property
     def key(self) -> str:
         """The key of its records."""
-        return f"{self.source}/MicrosoftTeams/{self.workspace}"
+        return key_of(self.source, self.workspace)
 
     @property
     def large(self) -> bool:
@@ -138,7 +138,7 @@ class Load:
             self._count += 1
             number = self._count
         source, kind = chance.choice(list(KEYS)), chance.choice(KINDS)
-        workspace = f"workspace-{chance.randrange(WORKSPACES)}"
+        workspace = workspace_of(chance.randrange(WORKSPACES))
         content = {"name": workspace, "type": "MicrosoftTeams", "nonce": f"{chance.getrandbits(64):016x}"}
         if chance.random() < LARGE:
             content["padding"] = "p" * LARGE_BYTES
@@ -209,6 +209,16 @@ class _Sender:
         if self._wire:
             self._wire.close()
         self._wire = None
+
+
+def workspace_of(number: int) -> str:
+    """Name a workspace."""
+    return f"workspace-{number}"
+
+
+def key_of(source: str, workspace: str) -> str:
+    """Give the key of all records of a workspace."""
+    return f"{source}/MicrosoftTeams/{workspace}"
 
 
 def body_of(event_id: str, sent: Sent) -> bytes:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AclOperation
 
+from relay.kafka import partition_of
 from tests.faults.fault import Fault
-from tests.faults.load import LARGE_BYTES
+from tests.faults.load import KEYS, LARGE_BYTES, WORKSPACES, key_of, workspace_of
 from tests.faults.network import LATE, through
 from tests.faults.oracle import untouched
 from tests.faults.processes import NOTICED, SHORT
@@ -63,9 +65,16 @@ def enlarge(scene: Scene) -> None:
     before = {topic: scene.admin.partitions(topic) for topic in scene.topics.values()}
     for short, topic in scene.topics.items():
         scene.excused.moved.add(topic)
-        scene.admin.enlarge(topic, before[topic] + scene.chance.randint(2, 4))
+        scene.admin.enlarge(topic, _enough(before[topic], scene.chance.randint(1, 3)))
         scene.run_until_more(len(short))
     until(lambda: _has_moved(scene, before), PATIENCE)
+
+
+def _enough(partitions: int, more: int) -> int:
+    """Give so many more that some key of each source goes to one that is new."""
+    keys = [[key_of(source, workspace_of(number)).encode() for number in range(WORKSPACES)] for source in KEYS]
+    counts = itertools.count(partitions + more)
+    return next(n for n in counts if all(any(partition_of(key, n) >= partitions for key in some) for some in keys))
 
 
 def _has_moved(scene: Scene, before: Mapping[str, int]) -> bool:

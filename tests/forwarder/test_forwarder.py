@@ -254,6 +254,33 @@ async def test_an_end_that_stands_although_it_was_told_as_failed_is_told_once(
     assert [len(line["records"]) for line in told] == [records] * 6
 
 
+async def test_a_verdict_that_stands_although_it_was_told_as_failed_is_told_once(
+    kafka: FakeKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The survey that is repeated finds nothing pending there any more, and tells the end all the same."""
+    monkeypatch.setattr("relay.forwarder.forwarder.RETRY", 0.01)
+    async with process(tmp_path, kafka) as running:
+        await running.accept(range(1, 6))
+    failed: list[bool] = []
+    finish = Store.finish
+
+    def fail(store: Store) -> None:
+        ends = store._open is not None and store._open[2]
+        finish(store)
+        if ends and not failed:
+            failed.append(True)
+            store.sound = False
+            raise Unavailable("disk I/O error")
+
+    monkeypatch.setattr(Store, "finish", fail)
+    with capture_logs() as logged:
+        async with process(tmp_path, kafka, routes=NOISE) as running:
+            await until(lambda: running.total("relay_deliveries_dropped_total") >= 5)
+            assert (failed, running.spool.pending) == ([True], 0)
+            assert running.total("relay_deliveries_dropped_total") == 5
+    assert sorted(line["delivery"] for line in logged if line["event"] == "delivery.dropped") == [1, 2, 3, 4, 5]
+
+
 async def test_a_topic_in_trouble_delays_only_itself(kafka: FakeKafka, tmp_path: Path) -> None:
     """While one topic is missing the others are published, also what stands behind in the order of acceptance."""
     kafka.create_topic(STARTED)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import structs
 
 from relay.core.errors import Reason, Unavailable
 from relay.core.model import Placed, Status
@@ -13,6 +14,7 @@ from relay.kafka import Identity
 from relay.lane.batch import by_partition, flights_of
 from relay.lane.logbook import Logbook
 from relay.spool import Journal, Settlement
+from relay.spool.store import Store
 from tests.lane.fake_kafka import FakeKafka
 from tests.lane.life import Life
 from tests.lane.tape import Tape
@@ -111,6 +113,39 @@ async def test_flights_take_the_place_of_others_in_one_commit(life: Life) -> Non
     assert tape.journals[-1].landed == (first.flight.id, third.flight.id)
     assert logbook.aloft == [second, *rebooked]
     assert sorted(batch.flight.id for batch in logbook.aloft) == [flight.id for flight in await life.spool.flights()]
+
+
+async def test_what_a_commit_took_from_the_disk_although_it_failed_is_journalled_again(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stood, and what was to come in place of the flights is taken back: these stand again before they are sent."""
+    tape = Tape(life.spool)
+    logbook = Logbook(TOPIC, life.neighbours(FakeKafka(), tape), ())
+    one, two = await life.accept(2)
+    groups = [(0, [one]), (1, [two])]
+    aloft = await logbook.write(flights_of(TOPIC, groups, Identity("c", 9, 2), {0: 7, 1: 0}))
+    finish = Store.finish
+
+    def fail(store: Store) -> None:
+        known = store.last_flight
+        finish(store)
+        store.last_flight, store.sound = known, False
+        raise Unavailable("disk I/O error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "finish", fail)
+        with pytest.raises(Unavailable):
+            await logbook.write(flights_of(TOPIC, groups[:1], Identity("c", 10, 0), {0: 0}), replaced=aloft[:1])
+    await logbook.reaffirm()
+    journalled = await life.spool.flights()
+    assert [structs.replace(flight, id=0) for flight in journalled] == [
+        structs.replace(batch.flight, id=0) for batch in aloft
+    ]
+    assert [(batch.flight, batch.items) for batch in logbook.aloft] == list(
+        zip(journalled, [(one,), (two,)], strict=True)
+    )
+    await logbook.reaffirm()
+    assert len(tape.journals) == 3, "once is enough"
 
 
 async def test_records_are_grouped_by_the_partition_of_their_key(life: Life) -> None:

@@ -93,3 +93,32 @@ def test_what_is_lost_stays_known(path: Path) -> None:
         assert (store.pending, store.last_number) == (2, 5)
     with Browser(path) as browser:
         assert browser.lost() == 2
+
+
+def test_what_is_lost_can_be_sent_again(path: Path) -> None:
+    """Its id goes with it: a repeat is new, and neither a duplicate of nothing nor a conflict with it."""
+    with opened(path) as store:
+        append(store, *(entry(str(number), body=b"x" * 1000) for number in range(40)))
+    ruin(path, pages_of(path, "bodies")[3:4])
+    salvaged = salvage(path, connect_reader(path), 40)
+    kept = {number for (number,) in look(path, "SELECT number FROM deliveries")}
+    lost = sorted(set(range(1, 41)) - kept)
+    assert salvaged.lost == len(lost) > 0
+    with opened(path) as store:
+        again = append(store, *(entry(str(number - 1), body=b"x" * 1000) for number in range(1, 41)))
+        assert [one.number for one in again if not one.duplicate] == list(range(41, 41 + len(lost)))
+        assert store.pending == 40
+
+
+def test_flights_of_which_the_last_cannot_be_read_leave_all_in_doubt(path: Path) -> None:
+    """Nobody knows how many there were; and who is aloft in one topic may have been so in another."""
+    with opened(path) as store:
+        append(store, *(entry(str(number)) for number in range(30)))
+        for topic in ("a", "b"):
+            flights = tuple(replace(FLIGHT, topic=topic, items=((number, b"k"),)) for number in range(1, 31))
+            for _ in range(8):
+                store.commit((), [Journal(flights=flights)], NOW)
+    ruin(path, pages_of(path, "flights")[-1:])
+    salvaged = salvage(path, connect_reader(path), 30)
+    assert (salvaged.lost, salvaged.doubtful) == (0, 30)
+    assert salvaged.damaged == ("flights",)
