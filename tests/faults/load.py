@@ -161,6 +161,8 @@ class Load:
                 return False
             if answer is not None:
                 self._refused_at = time.time()
+                if "retry-after" not in answer.headers:
+                    self.wrong.append(f"{event_id}: {answer.status} without Retry-After")
             time.sleep(RETRY)
         return False
 

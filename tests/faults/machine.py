@@ -115,6 +115,18 @@ def fail_fsync(scene: Scene) -> None:
     until(lambda: not flag.exists(), PATIENCE)
 
 
+def delete_spool(scene: Scene) -> None:
+    """Somebody deletes the spool's files beneath the relay; once there is a new one, the relay is killed."""
+    deleted = scene.spool.stat().st_ino
+    for file in scene.spool.parent.glob(f"{scene.spool.name}*"):
+        if file.suffix != ".lock":
+            file.unlink()
+    until(lambda: scene.spool.exists() and scene.spool.stat().st_ino != deleted, PATIENCE)
+    scene.run_until_more(scene.chance.randint(0, 50))
+    scene.relay.kill9()
+    scene.relay.start()
+
+
 def step_clock(scene: Scene) -> None:
     """The clock is set forth, and back, and right again, with a crash of the relay in the midst of it."""
     scene.excused.doubts = True  # nobody knows the age of a flight from the future
@@ -157,6 +169,7 @@ FAULTS = (
     Fault("disk full for a while", crowd_disk, part="relay", stage=on_small_disk),
     Fault("spool full", fill_spool, SMALL, by_door=True, part="several"),
     Fault("fsync fails once", fail_fsync, part="relay", stage=with_failing_fsync),
+    Fault("spool deleted", delete_spool, part="relay"),
     Fault("clock set forth and back", step_clock, part="relay", stage=with_clock),
     Fault("clock stands still", freeze_clock, part="relay", stage=with_clock),
     Fault("started with other rules", reload, part="relay"),

@@ -19,6 +19,7 @@ GIVEN_UP = (
     KafkaError._UNKNOWN_TOPIC,
     KafkaError.OFFSET_OUT_OF_RANGE,
 )
+LATELY = 1_700_000_000_000  # milliseconds: after every event's own time, and before every time of sending
 LOOK = 1.0  # seconds between two looks for new partitions
 
 
@@ -42,19 +43,8 @@ class Subscriber:
 
     def __init__(self, bootstrap_servers: str, topics: Iterable[str]) -> None:
         """Follow topics that exist."""
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": bootstrap_servers,
-                "group.id": "subscriber",
-                "isolation.level": "read_uncommitted",
-                "enable.auto.commit": False,
-                "auto.offset.reset": "error",
-                "log_level": 0,
-                "topic.metadata.refresh.interval.ms": 500,
-                "reconnect.backoff.max.ms": 500,
-                "fetch.wait.max.ms": 100,
-            }
-        )
+        self._servers = bootstrap_servers
+        self._consumer = self._new_consumer()
         self._lives: dict[str, int] = {}
         self._positions: dict[tuple[str, int], int] = {}
         self._lock = threading.Lock()
@@ -72,6 +62,8 @@ class Subscriber:
         """Read a topic that has just been made, from its beginning."""
         with self._lock:
             self._lives[topic] = self._lives.get(topic, -1) + 1
+            if self._lives[topic]:
+                self._begin_anew()
             self.found[topic] = set()
             self._looked_at = 0.0
 
@@ -112,6 +104,31 @@ class Subscriber:
         self._thread.join()
         self._consumer.close()
 
+    def _new_consumer(self) -> Consumer:
+        return Consumer(
+            {
+                "bootstrap.servers": self._servers,
+                "group.id": "subscriber",
+                "isolation.level": "read_uncommitted",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "error",
+                "log_level": 0,
+                "topic.metadata.refresh.interval.ms": 500,
+                "reconnect.backoff.max.ms": 500,
+                "fetch.wait.max.ms": 100,
+            }
+        )
+
+    def _begin_anew(self) -> None:
+        """Go on with a client that knows no topic yet.
+
+        One that has seen partitions led anew holds those of a topic of the same name, made since, for older, and goes
+        on to ask brokers that do not lead them.
+        """
+        self._consumer.close()
+        self._consumer = self._new_consumer()
+        self._consumer.incremental_assign([TopicPartition(*place, at) for place, at in self._positions.items()])
+
     def _run(self) -> None:
         while not self._over.is_set():
             with self._lock:
@@ -151,5 +168,8 @@ class Subscriber:
         envelope = json.loads(message.value())  # type: ignore[attr-defined] # likewise
         key = message.key().decode()  # type: ignore[attr-defined] # likewise
         self._positions[topic, partition] = offset + 1
+        _, sent_at = message.timestamp()  # type: ignore[attr-defined] # likewise
+        if sent_at < LATELY:
+            self.faults.append(f"{topic} {partition}/{offset} bears {sent_at}: by that brokers forget who sent it")
         self.found[topic].add(envelope["id"])
         self.reads.append(Read(topic, self._lives[topic], partition, offset, key, envelope["id"], envelope["data"]))
