@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 from confluent_kafka import KafkaException
 
-from bench import drain, isolation, latency, load, machine, memory, overload, rules, throughput, volley
+from bench import drain, isolation, latency, load, machine, memory, overload, rules, start, throughput, volley
 from bench.stage import Pace, Stage, say
 from tests.kafka.cluster import Cluster
 from tests.kafka.jars import NotInstalledError
@@ -34,6 +34,7 @@ PARTS: Mapping[str, Callable[[Stage, list[Goal]], Iterator[str]]] = {
     "drain": drain.measure,
     "isolation": isolation.measure,
     "memory": memory.measure,
+    "start": start.measure,
     "overload": overload.measure,
 }
 

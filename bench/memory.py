@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bench import backlog, lap, load, table
 from bench.stage import CONFIG, say
+from bench.start import LOOK, STARTING, ready
 from bench.table import Figure, Goal
 
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 COUNT = 1_000_000
 TAKING = 4  # seconds of new deliveries
 DRAINING = 10  # seconds of nothing but publishing
-STARTING = 120.0
-LOOK = 0.005
-OK = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +70,7 @@ def _starts(stage: Stage, courses: dict[str, Course]) -> dict[str, list[Start]]:
         for number in range(stage.pace.rounds):
             for name, course in courses.items():
                 with course.contender as contender:
-                    start = Start(_ready(course), contender.memory)
+                    start = Start(ready(course), contender.memory)
                     contender.kill()
                 say(f"round {number + 1}: {name} ready in {start.seconds:.2f} s, {start.memory / 1e6:.0f} MB")
                 starts[name].append(start)
@@ -93,7 +90,7 @@ def _work(stage: Stage, course: Course) -> tuple[int, float, float]:
     stage.cluster.pause(node)
     try:
         with course.contender as contender:
-            _ready(course)
+            ready(course)
             before = course.ledger()
             frozen = load.post(contender.ports.port, file, seconds=TAKING, connections=connections)
             stage.cluster.resume(node)
@@ -110,25 +107,6 @@ def _work(stage: Stage, course: Course) -> tuple[int, float, float]:
     if now.other != before.other:
         raise RuntimeError(f"{now.other - before.other} deliveries had another outcome")
     return most, rate, frozen.rate
-
-
-def _ready(course: Course) -> float:
-    """Wait until it is ready; give the seconds since its process was started."""
-    began = course.contender.began
-    while _readyz(course.contender.ports.admin_port) != OK:
-        if time.monotonic() - began > STARTING:
-            raise RuntimeError(f"not ready after {STARTING:g} s")
-        time.sleep(LOOK)
-    return time.monotonic() - began
-
-
-def _readyz(port: int) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status
-    finally:
-        connection.close()
 
 
 def _rate(course: Course) -> float:

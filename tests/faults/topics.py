@@ -195,7 +195,7 @@ def elect_uncleanly(scene: Scene) -> None:
 
 
 FAULTS = (
-    Fault("too few in sync", too_few_in_sync, SHORT),
+    Fault("too few in sync", too_few_in_sync, SHORT, part="several"),
     Fault("leaderless", leaderless, SHORT, part="several"),
     Fault("topic deleted and made again", make_again, part="topics"),
     Fault("unclean election", elect_uncleanly, SHORT, part="several"),
