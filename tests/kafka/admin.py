@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
@@ -21,11 +21,22 @@ from confluent_kafka.admin import (
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
+    from concurrent.futures import Future
 
 TIMEOUT = 15.0
 BRIEF = 3.0
+PATIENCE = 60.0
+AGAIN = {
+    KafkaError._TRANSPORT,
+    KafkaError._TIMED_OUT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.NOT_CONTROLLER,
+    KafkaError.BROKER_NOT_AVAILABLE,
+    KafkaError.NETWORK_EXCEPTION,
+}
 ANSWER = 2.0  # seconds for one broker
 
 
@@ -44,45 +55,48 @@ class Admin:
         """Create a topic: for each partition the nodes that hold it."""
         new = NewTopic(topic, len(replicas), replica_assignment=[list(nodes) for nodes in replicas])
         new.config = dict(config or {})
-        try:
-            self._client.create_topics([new], operation_timeout=TIMEOUT)[topic].result()
-        except KafkaException as error:
-            # A controller that was frozen has done it, and the client, which had no answer, asks again.
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise
+        _insist(
+            lambda: self._client.create_topics([new], operation_timeout=TIMEOUT),
+            KafkaError.TOPIC_ALREADY_EXISTS,
+        )
 
     def delete(self, topic: str) -> None:
         """Delete a topic with all that is in it; return when no broker that answers has it any more.
 
         Each is asked by itself: one that has not heard of it yet goes on to take records.
         """
-        self._client.delete_topics([topic], operation_timeout=TIMEOUT)[topic].result()
+        _insist(
+            lambda: self._client.delete_topics([topic], operation_timeout=TIMEOUT),
+            KafkaError.UNKNOWN_TOPIC_OR_PART,
+        )
         for server in self._servers:
             while _has(server, topic):
                 time.sleep(0.05)
 
     def enlarge(self, topic: str, partitions: int) -> None:
         """Give a topic more partitions, so many in all."""
-        self._client.create_partitions([NewPartitions(topic, partitions)], operation_timeout=TIMEOUT)[topic].result()
+        new = NewPartitions(topic, partitions)
+        _insist(
+            lambda: self._client.create_partitions([new], operation_timeout=TIMEOUT),
+            KafkaError.INVALID_PARTITIONS,
+        )
 
     def set(self, topic: str, name: str, value: str | None) -> None:
         """Change one setting of a topic; None gives it the default again."""
         kind = AlterConfigOpType.DELETE if value is None else AlterConfigOpType.SET
         entry = ConfigEntry(name, value or "", incremental_operation=kind)
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
-        self._client.incremental_alter_configs([resource])[resource].result()
+        _insist(lambda: self._client.incremental_alter_configs([resource]))
 
     def forbid(self, topic: str, *operations: AclOperation) -> None:
         """Take from everybody the right to some operations on a topic; the others stay allowed."""
         rules = [_rule(topic, AclOperation.ALL, AclPermissionType.ALLOW)]
         rules += [_rule(topic, operation, AclPermissionType.DENY) for operation in operations]
-        for made in self._client.create_acls(rules).values():
-            made.result()
+        _insist(lambda: self._client.create_acls(rules))
 
     def allow(self, topic: str) -> None:
         """Take back all that was forbidden of a topic."""
-        (gone,) = self._client.delete_acls([_any_rule(topic)]).values()
-        gone.result()
+        _insist(lambda: self._client.delete_acls([_any_rule(topic)]))
 
     def partitions(self, topic: str) -> int:
         """Count a topic's partitions; 0 when it does not exist."""
@@ -117,6 +131,27 @@ class Admin:
             for topic in topics
             for partition in topic.partitions.values()
         )
+
+
+def _insist(ask: Callable[[], Mapping[Any, Future[Any]]], *done: int) -> None:
+    """Ask, and again while who was asked is killed, frozen or deposed; an error that says it is `done` is none.
+
+    One that went away may have done it, and nobody heard of it.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            for answer in ask().values():
+                answer.result()
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code in done:
+                return
+            if code not in AGAIN or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 def _rule(topic: str, operation: AclOperation, permission: AclPermissionType) -> AclBinding:
