@@ -27,6 +27,7 @@ START = 120.0  # seconds until a start has failed; on a busy machine Python alon
 # What must never be in a log: errors nobody expected, and complaints of Python, its loop and its HTTP server.
 UNWANTED = ("Traceback", "lane.broken", "relay.failed", '.unread"', '"py.warnings"', '"asyncio"', '"aiohttp')
 
+LINE = '{"timestamp":'  # how each line of the log begins
 # A connection to a broker that is made in the moment in which its client is closed is let go by aiokafka, or its
 # socket or transport by asyncio, and closed as it is collected; so is a request that a killed producer waits with.
 # What its connections' own readers die of is told to nobody who is left (aiokafka's `_on_read_task_error`).
@@ -181,9 +182,12 @@ class Running:
         return self._log.read_text() if self._log.exists() else ""
 
     def told(self, event: str, **fields: object) -> list[dict[str, object]]:
-        """Give the log lines of an event that have these fields."""
+        """Give the log lines of an event that have these fields.
+
+        A process that was killed may have left a line without its end: the next one's first stands behind it.
+        """
         whole = self.text.rpartition("\n")[0]
-        lines = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
+        lines = [json.loads("".join(line.rpartition(LINE)[1:])) for line in whole.splitlines() if line.startswith("{")]
         return [line for line in lines if line["event"] == event and fields.items() <= line.items()]
 
     def settle(self) -> None:

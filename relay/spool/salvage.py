@@ -197,8 +197,8 @@ def _tidy(target: apsw.Connection, missing: set[int], bodies: set[int], last: in
         target.execute("DELETE FROM bodies WHERE number NOT IN (SELECT number FROM deliveries)")
         # A number without a row and without a body had been swept.
         lost = bodyless | {number for number in missing if number in strays or number in bodies}
-        # Who sends one of these again must find it new, not known.
-        target.executemany("DELETE FROM ids WHERE number = ?", [(number,) for number in lost])
+        # Who sends one of these again must find it new; that it was accepted, and when, is told all the same.
+        target.executemany("UPDATE ids SET digest = randomblob(16) WHERE number = ?", [(number,) for number in lost])
         target.execute(REVIVE, (max(lost, default=0),))
         target.execute(UNTIE, (json.dumps(sorted(lost)),))
         first = count(target, f"SELECT coalesce(min(number), {last}) FROM ids")  # noqa: S608 - a number

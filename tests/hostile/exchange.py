@@ -48,8 +48,8 @@ def trickle(port: int, start: bytes, repeated: bytes, senders: int) -> list[tupl
     """Send a start and then, for ever, a byte at a time; for each sender, when the relay hung up and its answers."""
 
     async def sender() -> tuple[float, list[Answer]]:
+        began, received = asyncio.get_running_loop().time(), bytearray()  # the relay's time begins later, if anything
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        began, received = asyncio.get_running_loop().time(), bytearray()
 
         async def receive() -> None:
             with suppress(ConnectionError):
