@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 import structlog
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+READ_BACKS = 5
+"""How often in all a topic is read back for a batch: an answer may be late, and without leave to read none comes."""
+
 
 class Recovery:
     """Brings a lane's flights to an end, each record once as far as the broker remembers.
@@ -44,6 +47,7 @@ class Recovery:
         self._neighbours = neighbours
         self._doubted: set[int] = set()  # deliveries whose record is counted
         self._unsent: set[int] = set()  # flights of ours that were never handed over
+        self._unread: Counter[int] = Counter()  # how often it failed to read the topic back for a flight
 
     async def run(self, hurried: Hurried) -> None:
         """Return when no flight is left. Raises `Unavailable`; what is left then is still journalled."""
@@ -52,6 +56,7 @@ class Recovery:
             await self._hand_over(hurried)
             await self._logbook.settle()
         self._doubted.clear()
+        self._unread.clear()
 
     async def _hand_over(self, hurried: Hurried) -> None:
         """Hand over the flights of one identity, one a partition, and act on each answer."""
@@ -117,11 +122,15 @@ class Recovery:
     async def _is_written(self, batch: Batch) -> bool:
         """Look in the topic for a batch that was sent before, and is refused for its content now; land it if there.
 
-        Brokers weigh a batch before they know it again, and a topic's limit may have been lowered since.
+        Brokers weigh a batch before they know it again, and a topic's limit may have been lowered since. Raises
+        `KafkaUnavailable` while that cannot be looked at, so that it is tried again; in the end it is in doubt.
         """
         try:
             offset = await self._neighbours.kafka.find(self._name, batch.partition, batch.records, batch.flight.sent_at)
         except KafkaUnavailable as error:
+            self._unread[batch.flight.id] += 1
+            if self._unread[batch.flight.id] < READ_BACKS:
+                raise
             self._doubt([batch], f"refused for its content, and the topic could not be read back: {error}")
             return False
         if offset is None:

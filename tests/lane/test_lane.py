@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,6 +18,7 @@ from relay.core.errors import Unavailable
 from relay.core.model import Status
 from relay.kafka import Kind
 from relay.lane import Lane, Permits
+from relay.lane.recovery import READ_BACKS
 from relay.metrics import LaneState
 from tests.lane.fake_kafka import HANG, LOSE_ANSWER, FakeKafka, refuse
 from tests.lane.life import KEYS, Life, Line, number_of
@@ -160,13 +162,16 @@ async def test_a_doubtful_flight_is_counted_once(life: Life) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 4])
-async def test_what_may_be_in_kafka_and_is_refused_is_counted_when_nobody_may_look(life: Life, count: int) -> None:
+async def test_what_may_be_in_kafka_and_is_refused_is_counted_when_nobody_may_look(
+    life: Life, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
     """A batch in doubt that is refused for its content, in a topic that may not be read, counts once; so it is said."""
+    monkeypatch.setattr("relay.lane.lane.BACKOFF_FIRST", 0.001)
     kafka = FakeKafka(delivery_timeout=0.01)
     kafka.create_topic(TOPIC, partitions=1)
     kafka.readable = False
     kafka.faults.append(LOSE_ANSWER)
-    kafka.faults.extend([refuse(Kind.CONTENT, "MESSAGE_TOO_LARGE")] * (2 * count - 1))
+    kafka.faults.extend([refuse(Kind.CONTENT, "MESSAGE_TOO_LARGE")] * (READ_BACKS - 1 + 2 * count - 1))
     await life.accept(count)
     with capture_logs() as told:
         await asyncio.wait_for((await life.lane(kafka)).run(), 5)
@@ -176,6 +181,25 @@ async def test_what_may_be_in_kafka_and_is_refused_is_counted_when_nobody_may_lo
     letters = await life.spool.unmirrored(0, ["contoso", "s"])
     assert [letter.number for letter in letters] == list(range(1, count + 1))
     assert all("it may be in Kafka all the same" in letter.detail for letter in letters)
+
+
+@pytest.mark.parametrize("late", range(1, READ_BACKS))
+async def test_what_cannot_be_looked_for_now_is_looked_for_later(
+    life: Life, monkeypatch: pytest.MonkeyPatch, late: int
+) -> None:
+    """A topic that does not answer when it is read back is asked again: neither dead nor in doubt is what is there."""
+    monkeypatch.setattr("relay.lane.lane.BACKOFF_FIRST", 0.001)
+    kafka = FakeKafka(delivery_timeout=0.01)
+    kafka.create_topic(TOPIC, partitions=1)
+    kafka.readable = False
+    kafka.faults.append(LOSE_ANSWER)
+    kafka.faults.extend([refuse(Kind.CONTENT, "MESSAGE_TOO_LARGE")] * (late + 1))
+    attempts = itertools.count()
+    kafka.watch = lambda *_: setattr(kafka, "readable", next(attempts) > late)
+    await life.accept(3)
+    await asyncio.wait_for((await life.lane(kafka)).run(), 5)
+    assert (published(kafka), life.doubts) == ([1, 2, 3], 0)
+    assert [done.status for done in life.done] == [Status.PUBLISHED] * 3
 
 
 async def test_an_idle_lane_closes_its_producer_and_ends(kafka: FakeKafka, life: Life) -> None:
