@@ -36,7 +36,10 @@ AGAIN = {
     KafkaError.NOT_CONTROLLER,
     KafkaError.BROKER_NOT_AVAILABLE,
     KafkaError.NETWORK_EXCEPTION,
+    KafkaError.INVALID_REPLICATION_FACTOR,
+    KafkaError.INVALID_REPLICA_ASSIGNMENT,
 }
+"""What is said while a broker is away that was asked, or is needed: of a topic's replicas it is one."""
 ANSWER = 2.0  # seconds for one broker
 
 
