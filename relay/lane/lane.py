@@ -107,9 +107,9 @@ class Lane:
     async def _recover(self, permit: Permit) -> None:
         """Bring every flight that is not acknowledged to its end."""
         await self._logbook.settle()
-        if not self._logbook.aloft:
+        self._recovering = bool(self._logbook.aloft)
+        if not self._recovering:
             return
-        self._recovering = True
         self._neighbours.metrics.lane_recovered(self.topic)
         log.info("lane.recovering", topic=self.topic, flights=len(self._logbook.aloft))
         await self._recovery.run(self._hurried(permit))
