@@ -84,11 +84,17 @@ class Recovery:
                 raise KafkaUnavailable(refused.error)
 
     def _can_repeat(self, batch: Batch, identity: Identity, topic: Topic) -> bool:
-        """Tell whether a batch may be handed over as it was journalled; count those the broker may have forgotten."""
+        """Tell whether a batch may be handed over as it was journalled; count those the broker may have forgotten.
+
+        Raises `KafkaUnavailable` when who was asked for the topic knows less of it than was known before.
+        """
         flight, now = batch.flight, time.time()
         whole = len(batch.items) == len(flight.items)
         cluster, _, topic_id = identity.cluster.partition("/")
         flown_to, _, flown_id = flight.cluster.partition("/")
+        if flight.partition >= topic.partitions and flown_to == cluster and flown_id and flown_id == topic_id:
+            # Of one topic no partition ever goes: the broker asked is behind, and knows this one in a while.
+            raise KafkaUnavailable(f"a broker does not know partition {flight.partition} of topic {topic.name} yet")
         if flown_to != cluster or flight.partition >= topic.partitions or not whole:
             return False
         # Flights that an earlier version of the relay journalled name only the cluster. Of a topic made anew the batch
@@ -144,8 +150,8 @@ class Recovery:
         if len(items) == 1:
             doubt = "; it may be in Kafka all the same" if items[0].number in self._doubted else ""
             detail = f"topic {self._name} refused the record: {refused.error}{doubt}"
+            await self._rebook(topic, [(batch, ())])  # before it is dead: never both that and aloft
             self._logbook.bury(items[0], Reason.REFUSED, detail)
-            await self._rebook(topic, [(batch, ())])
             return
         middle = len(items) // 2
         halves = ((batch.partition, items[:middle]), (batch.partition, items[middle:]))

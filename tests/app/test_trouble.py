@@ -165,6 +165,7 @@ def test_topics_in_trouble_leave_producers_to_the_others(tmp_path: Path) -> None
         admin.create("trouble.well", [[1, 2]], {"min.insync.replicas": "2"})
         admin.wait_until_whole()
         cluster.kill(3)
+        until(lambda: all(admin.in_sync(name) == {1} for name in names), 60)
         connection = {
             "bootstrap_servers": cluster.bootstrap_servers.split(","),
             "max_producers": 2,

@@ -40,7 +40,8 @@ TOPIC = "t"
 class Disk:
     """A spool on a disk that refuses the next `refusals` journals that have settlements (or any, if `all_of_them`).
 
-    `durable` is what flights it holds; `refused` is set by the first refusal.
+    `durable` is what flights it holds; `refused` is set by the first refusal. Where it `stands`, what is refused is
+    written all the same.
     """
 
     def __init__(self, spool: Journals) -> None:
@@ -48,7 +49,7 @@ class Disk:
         self._spool = spool
         self.rest = spool.rest
         self.refusals = 0
-        self.all_of_them = False
+        self.all_of_them = self.stands = False
         self.refused = asyncio.Event()
         self.durable: dict[int, Flight] = {}
 
@@ -57,6 +58,8 @@ class Disk:
         if self.refusals and (journal.settlements or self.all_of_them):
             self.refusals -= 1
             self.refused.set()
+            if self.stands:
+                await self._spool.write(journal)
             raise Unavailable("the disk is full")
         journalled = await self._spool.write(journal)
         self.durable = {id_: flight for id_, flight in self.durable.items() if id_ not in journal.landed}
@@ -380,6 +383,49 @@ async def test_a_failed_settle_is_kept_and_tried_again(kafka: FakeKafka, life: L
     assert (published(kafka), life.spool.pending) == ([1, 2, 3, 4, 5], 0)
     assert [done.number for done in life.done] == [1, 2, 3, 4, 5]
     assert await life.spool.flights() == []
+
+
+async def test_a_lane_whose_flights_have_all_landed_is_not_recovering(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when their settling failed once: it has nothing left to hand over, and answers wait for it again."""
+    monkeypatch.setattr("relay.lane.lane.BACKOFF_FIRST", 0.001)
+    kafka = FakeKafka(delivery_timeout=0.01)
+    kafka.create_topic(TOPIC, partitions=1)
+    kafka.faults.append(LOSE_ANSWER)
+    disk = Disk(life.spool)
+    disk.refusals = 1
+    line = Line(await life.accept(3))
+    lane = Lane(TOPIC, line, life.neighbours(kafka, disk, idle_timeout=60.0))
+    async with running(lane):
+        await until(lambda: disk.refused.is_set() and lane.trouble is None and life.spool.pending == 0)
+        assert lane.state is LaneState.READY
+    assert (published(kafka), life.recoveries) == ([1, 2, 3], 1)
+
+
+@pytest.mark.parametrize("stands", [False, True])
+async def test_a_refused_record_is_never_dead_and_aloft(
+    life: Life, monkeypatch: pytest.MonkeyPatch, stands: bool
+) -> None:
+    """Where its flight could not be taken back it is handed over again, and its end is what comes of that."""
+    monkeypatch.setattr("relay.lane.lane.BACKOFF_FIRST", 0.001)
+    kafka = FakeKafka()
+    kafka.create_topic(TOPIC, partitions=1)
+    kafka.faults.append(refuse())  # so that it is recovered
+    kafka.faults.append(refuse(Kind.CONTENT, "MESSAGE_TOO_LARGE"))
+    disk = Disk(life.spool)
+    [item] = await life.accept(1)
+
+    def fail_once(*_: object) -> None:
+        if len(kafka.faults) == 1:
+            disk.refusals, disk.all_of_them, disk.stands = 1, True, stands
+
+    kafka.watch = fail_once
+    async with asyncio.timeout(10):
+        await Lane(TOPIC, Line([item]), life.neighbours(kafka, disk)).run()
+    assert (published(kafka), item.committed.status) == ([1], Status.PUBLISHED)
+    assert [done.status for done in life.done] == [Status.PUBLISHED]
+    assert (life.spool.pending, await life.spool.flights()) == (0, [])
 
 
 async def test_an_error_of_ours_holds_back_this_topic_only(

@@ -12,7 +12,7 @@ from msgspec import structs
 from structlog.testing import capture_logs
 
 from relay.core.model import Status
-from relay.kafka import Identity, Kind
+from relay.kafka import Identity, Kind, Topic
 from relay.lane import Lane
 from relay.lane.batch import by_partition, flights_of
 from relay.spool import Journal
@@ -154,3 +154,26 @@ async def test_a_record_in_doubt_is_counted_once(kafka: FakeKafka, life: Life) -
     kafka.faults.append(refuse(Kind.FORGOTTEN, "OUT_OF_ORDER_SEQUENCE_NUMBER"))
     await recover(kafka, life)
     assert (read(kafka), life.doubts) == ([[1, 2], [3], []], 3)
+
+
+async def test_a_broker_that_is_behind_takes_no_partition_away(
+    kafka: FakeKafka, life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has not heard of added partitions is asked again: what stands in one of them is sent to no other."""
+    items = await life.accept(2)
+    identity = Identity(f"fake/{kafka.topics[TOPIC].id}", 4000, 0)
+    await leave(life, identity, (2, items))
+    kafka.topics[TOPIC].take(2, identity, 0, [item.record for item in items])
+    known = [Topic(TOPIC, 2, 1 << 20), Topic(TOPIC, 1, 1 << 20)]
+    asked = kafka.topic
+
+    async def behind(name: str) -> Topic:
+        return known.pop() if known else await asked(name)
+
+    monkeypatch.setattr(kafka, "topic", behind)
+    monkeypatch.setattr("relay.lane.lane.BACKOFF_FIRST", 0.001)
+    told = await recover(kafka, life)
+    assert [line["error"] for line in told if line["event"] == "lane.failed"] == [
+        "a broker does not know partition 2 of topic t yet"
+    ]
+    assert (read(kafka), life.doubts) == ([[], [], [1, 2]], 0)

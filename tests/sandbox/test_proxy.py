@@ -153,7 +153,7 @@ def test_a_server_that_is_away_ends_the_connection() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     with Proxy("127.0.0.1", port) as proxy:
-        with _connect(proxy) as connection, pytest.raises(ConnectionResetError):
+        with pytest.raises(ConnectionResetError), _connect(proxy) as connection:  # maybe before it is told as made
             connection.recv(1)
         with socket.create_server(("127.0.0.1", port)) as server, _connect(proxy) as connection:
             connection.sendall(b"a")
