@@ -178,7 +178,7 @@ class Spool:
             return
         finally:
             self._at_rest.set()
-        self.fault = None
+        self.fault = self.fault if self._damaged else None  # what is damaged is, until it is mended
         self._sweepable = self._sweepable or any(answer.done or answer.discarded for answer in journalled)
         if self._sweepable and any(isinstance(answer, Unavailable) for answer in appended):
             self._refused.set()

@@ -123,6 +123,20 @@ async def test_damage_that_is_found_when_it_is_read(path: Path, metrics: Metrics
     assert lines[3].items() >= salvaged.items()
 
 
+async def test_damage_that_is_found_is_mended_although_commits_succeed(path: Path, metrics: Metrics) -> None:
+    """It is told until it is mended, by what comes next, and no later fault is taken for damage."""
+    fill(path)
+    async with spool_at(path, metrics) as spool:
+        with capture_logs() as lines:
+            spool._fail(Damaged("the spool could not be read"))
+            await append_all(spool, ["new"])
+            assert spool.fault
+            await until(lambda: spool.fault is None)
+            spool._fail(Unavailable("the disk is full"))
+            await until(lambda: spool.fault is None)
+    assert [line["event"] for line in lines].count("spool.salvaged") == 1
+
+
 async def test_damage_that_is_found_at_start(path: Path, metrics: Metrics) -> None:
     """What is found out when the file is opened is mended before the spool serves."""
     fill(path)
