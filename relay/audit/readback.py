@@ -70,15 +70,16 @@ class Readback:
 
     def remember(self, census: Census) -> None:
         """Take in the ids that the spool remembers. Raises `Unavailable`."""
-        unread = False
+        damaged = False
         for page in census.digests():
-            unread = unread or any(not any(digest) for digest in page)  # what was damaged is filled with zeros
-            self._reconciliation.remember(page)
+            digests = [digest for digest in page if digest is not None]
+            damaged = damaged or len(digests) < len(page)
+            self._reconciliation.remember(digests)
         for rows in census.deliveries(census.tally().last_number, self._last):
             self._reconciliation.recognise(rows)
         tally = census.tally()  # the last that is read: what was swept until now is beyond the horizon
         self._swept = tally.now.gone + tally.now.departed
-        forgotten = tally.ids_forgotten or unread
+        forgotten = tally.ids_forgotten or damaged
         self._reconciliation.sort(_horizon(tally.now, forgotten=forgotten), _horizon(tally.now, forgotten=True))
 
     def differences(self) -> Iterator[tuple[str, Discrepancy]]:

@@ -76,9 +76,9 @@ class Census:
             yield page
             after = page[-1].number
 
-    def digests(self) -> Iterator[list[bytes]]:
-        """Give the digests of the ids remembered, a page at a time, in order of acceptance."""
-        query = "SELECT number, digest FROM ids WHERE number > ? ORDER BY number LIMIT ?"
+    def digests(self) -> Iterator[list[bytes | None]]:
+        """Give the digests of the ids remembered, a page at a time, in order of acceptance; None for a damaged one."""
+        query = "SELECT number, iif(fingerprint = x'', NULL, digest) FROM ids WHERE number > ? ORDER BY number LIMIT ?"
         after = 0
         while page := self._view.read(lambda connection: rows(connection, query, (after, ID_PAGE))):  # noqa: B023 - at once
             yield [digest for _, digest in page]

@@ -35,11 +35,12 @@ UNTIE = (
     "UPDATE deliveries SET mirrored = NULL WHERE mirrored IN (SELECT value FROM json_each(?)) "
     "AND mirrored NOT IN (SELECT number FROM records WHERE partition IS NOT NULL)"
 )
-# Each another one: so many of one hash would make a chain of memory's table, along which every step is slow.
+# Without a fingerprint: by that it is seen that they are none. Each another one, as so many of one hash would make a
+# chain of memory's table, along which every step is slow.
 GAPS = (
     "INSERT OR IGNORE INTO ids (number, digest, fingerprint, accepted_at) "
     "WITH RECURSIVE every(number) AS (VALUES (?) UNION ALL SELECT number + 1 FROM every WHERE number < ?) "
-    "SELECT number, randomblob(16), zeroblob(16), 0 FROM every"
+    "SELECT number, randomblob(16), x'', 0 FROM every"
 )
 
 
@@ -198,7 +199,8 @@ def _tidy(target: apsw.Connection, missing: set[int], bodies: set[int], last: in
         # A number without a row and without a body had been swept.
         lost = bodyless | {number for number in missing if number in strays or number in bodies}
         # Who sends one of these again must find it new; that it was accepted, and when, is told all the same.
-        target.executemany("UPDATE ids SET digest = randomblob(16) WHERE number = ?", [(number,) for number in lost])
+        unnamed = "UPDATE ids SET digest = randomblob(16), fingerprint = x'' WHERE number = ?"
+        target.executemany(unnamed, [(number,) for number in lost])
         target.execute(REVIVE, (max(lost, default=0),))
         target.execute(UNTIE, (json.dumps(sorted(lost)),))
         first = count(target, f"SELECT coalesce(min(number), {last}) FROM ids")  # noqa: S608 - a number

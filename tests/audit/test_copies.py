@@ -14,7 +14,9 @@ from relay.core.model import Mirror, Placed, Replay, Signs, Status
 from relay.core.pipeline import Pipeline
 from relay.kafka import Written
 from relay.spool import Census, Row, Tally, Totals
+from relay.spool.file import connect_reader
 from relay.spool.identity import conflict_digest_of, copy_digest_of, digest_of
+from relay.spool.salvage import salvage
 from tests.core.samples import CONTENT_SOURCE, deliver
 from tests.running import KEY, PATH, event, settings
 from tests.spool.samples import NOW, alter, append, entry, opened, published, settle
@@ -231,21 +233,22 @@ async def test_ids_that_damage_took_are_forgotten(audited: Audited, tmp_path: Pa
     """What was sent before a row was swept is then not judged; where all ids are there it is."""
     path = tmp_path / "spool.db"
     with opened(path) as store:
-        append(store, entry("x"), entry("y"))
-        settle(store, published(1))
+        append(store, entry("w"), entry("x"), entry("y"))
+        settle(store, published(2))
         assert store.sweep(NOW + 1) == 1
     audited.write(X)
     alter(path, "UPDATE totals SET made_at = 0, swept_until = 2e9")
     with Census(path) as census:
         assert await audited.found([], census) == []
-    alter(path, "UPDATE ids SET digest = zeroblob(16) WHERE number = 1")
-    with Census(path) as census:
-        (tmp_path / "scratch.db").unlink()
-        assert await audited.found([], census) == []
-    alter(path, "UPDATE ids SET digest = randomblob(16) WHERE number = 1")
+    alter(path, "UPDATE ids SET digest = randomblob(16) WHERE number = 2")
     with Census(path) as census:
         (tmp_path / "scratch.db").unlink()
         assert await audited.found([], census) == [("unknown", "a", "x")]
+    alter(path, "DELETE FROM ids WHERE number = 2")
+    salvage(path, connect_reader(path), 3)
+    with Census(path) as census:
+        (tmp_path / "scratch.db").unlink()
+        assert await audited.found([], census) == []
 
 
 def totals(dead: int, dropped: int) -> Tally:
