@@ -65,8 +65,8 @@ class Forwarder:
         )
         # The survey looks at what was pending at start, up to `_inherited`; it stands at `_surveyed`.
         self._inherited = self._surveyed = 0
-        self._settled = asyncio.Event()
-        self._stopped = False
+        self._overtaken: set[tuple[int, str]] = set()  # what lanes settled ahead of it: numbers and topics
+        self._settled, self._stopped = asyncio.Event(), False
         self._tasks: set[asyncio.Task[None]] = set()
         self._cursors: dict[str, Cursor] = {}
         self.lanes: dict[str, Lane] = {}
@@ -217,22 +217,24 @@ class Forwarder:
                 await asyncio.sleep(RETRY)
                 continue
             for one in committed:
-                self.tally.add(one.records)
-            for topic in dict.fromkeys(record.topic for one in committed for record in one.records):
-                if topic not in self.lanes:
-                    self._open(topic)
+                self.tally.add(record for record in one.records if (one.number, record.topic) not in self._overtaken)
+            for topic in sorted({record.topic for one in committed for record in one.records} - self.lanes.keys()):
+                self._open(topic)
             self._surveyed = end
+        self._overtaken.clear()
 
     def _settle(self, dones: Sequence[Done], items: Sequence[Item]) -> None:
         """Hear of a lane's commit."""
         self.tally.take(item.record for item in items if self._tallied(item))
-        ends = [*dones, *outcome.unheard(dones, items)]
-        self._finish(ends, {item.number: item.committed for item in items})
+        self._finish([*dones, *outcome.unheard(dones, items)], {item.number: item.committed for item in items})
 
     def _tallied(self, item: Item) -> bool:
-        """Tell whether a record was counted: it may have been pending at start, and the survey not there yet."""
-        unseen = self._surveyed < item.number <= self._inherited
-        return not unseen or item.record.topic in self._backlog.in_flight(item.number)
+        """Tell whether a record was counted; one that the survey has yet to come to, or reads just now, never is."""
+        surveyed = not self._surveyed < item.number <= self._inherited
+        if surveyed or item.record.topic in self._backlog.in_flight(item.number):
+            return True
+        self._overtaken.add((item.number, item.record.topic))
+        return False
 
     def _finish(self, dones: Sequence[Done], known: Mapping[int, Committed]) -> None:
         """Let go of the deliveries that came to their end on disk."""

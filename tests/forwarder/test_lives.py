@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from structlog.testing import capture_logs
 
+from relay.forwarder.backlog import Backlog
 from tests.core.samples import deliver
 from tests.forwarder.process import STARTED, body, entry_of, process, published
 from tests.lane.fake_kafka import HANG, FakeKafka
@@ -125,3 +126,31 @@ async def test_the_outcome_names_every_record_also_after_a_restart(tmp_path: Pat
     lines = [line for line in told if line["event"] == "delivery.published"]
     topics = ["ops.provisioning-failed", "syskit.ProvisioningFailed"]
     assert [[record.topic for record in line["records"]] for line in lines] == [topics] * 3
+
+
+async def test_what_is_settled_while_the_survey_reads_it_is_owed_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lane that had a flight reads on by itself, and may be ahead of the survey, also of the page it has in hand."""
+    kafka = FakeKafka()
+    kafka.create_topic(STARTED, partitions=1)
+    kafka.faults.append(HANG)
+    async with process(tmp_path, kafka) as running:
+        await running.accept([1])
+        await kafka.hung.wait()
+        await running.accept(range(2, 31))
+    survey = Backlog.survey
+    over = asyncio.Event()
+
+    async def late(backlog: Backlog, after: int, until: int) -> object:
+        page = await survey(backlog, after, until)
+        await over.wait()
+        return page
+
+    monkeypatch.setattr(Backlog, "survey", late)
+    async with process(tmp_path, kafka) as running:
+        await until(lambda: running.spool.pending == 0)
+        over.set()
+        await until(lambda: running.forwarder._surveyed == 30)
+        assert running.forwarder.tally.of(STARTED).records == 0
+    assert published(kafka) == list(range(1, 31))
