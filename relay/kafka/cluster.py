@@ -12,10 +12,10 @@ from aiokafka import errors
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
-from aiokafka.protocol.metadata import MetadataRequest
 
 from relay.kafka.attempt import unreachable
 from relay.kafka.history import History
+from relay.kafka.metadata import MetadataRequest
 from relay.kafka.producer import Producer
 from relay.kafka.refusals import refused
 from relay.kafka.security import connection
@@ -95,8 +95,7 @@ class Cluster:
             await _close(admin)
 
     async def _find(self, admin: AIOKafkaAdminClient, name: str) -> Topic | None:
-        # Without leave to create, or a broker with auto.create.topics.enable would do so by its own defaults.
-        answer = await admin._send_request(MetadataRequest([name], allow_auto_topic_creation=False))
+        answer = await admin._send_request(MetadataRequest([name]))
         (found,) = answer.to_object()["topics"]
         error = errors.for_code(found["error_code"])
         if error in (errors.UnknownTopicOrPartitionError, errors.InvalidTopicError):

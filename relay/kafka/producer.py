@@ -75,6 +75,7 @@ class Producer:
             max_request_size=ROOM,
             metadata_max_age_ms=METADATA_AGE,
         )
+        self._producer.client.set_topics([topic.name])  # else each refresh would bring all that the cluster has
         self._retried = noted(self._producer)
         self._identity = Identity("", -1, -1)
 

@@ -12,16 +12,16 @@ from aiokafka.errors import KafkaConnectionError, UnknownTopicOrPartitionError
 
 from relay.config.model import Kafka as Config
 from relay.config.model import Topics
-from relay.kafka import Cluster, KafkaUnavailable, Topic, TopicMissing
+from relay.core.model import Record
+from relay.kafka import Cluster, KafkaUnavailable, Refused, Topic, TopicMissing
 from relay.kafka.history import History
 from tests.kafka.admin import Admin
+from tests.kafka.cluster import Cluster as Brokers
 from tests.kafka.reader import read_topic
 from tests.kafka_room.conftest import freeze
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    from tests.kafka.cluster import Cluster as Brokers
 
 
 @pytest.fixture
@@ -158,3 +158,20 @@ async def test_nobody_there_is_unavailable(tidy: None) -> None:
     with pytest.raises(KafkaUnavailable):
         await cluster.topic("any")
     await cluster.close()
+
+
+async def test_a_topic_that_was_deleted_is_made_by_nobody_who_only_asks(kafka_installed: None, topic: str) -> None:
+    """Brokers that make what is asked for are not asked to: a producer that looks for its topic brings it not back."""
+    with Brokers(config={"auto.create.topics.enable": "true"}) as brokers:
+        admin = Admin(brokers.bootstrap_servers)
+        cluster = Cluster(Config((brokers.bootstrap_servers,), topics=Topics(create=False), delivery_timeout=2.0))
+        await asyncio.to_thread(admin.create, topic, [[1]])
+        producer = await cluster.open_producer(await cluster.topic(topic))
+        await asyncio.to_thread(admin.delete, topic)
+        await producer._producer.client.force_metadata_update()
+        outcomes = await producer.send({0: [Record(topic, b"k", b"v", ())]})
+        assert isinstance(outcomes[0], Refused)
+        with pytest.raises(TopicMissing):
+            await cluster.topic(topic)
+        await producer.kill()
+        await cluster.close()

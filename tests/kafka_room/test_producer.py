@@ -63,6 +63,15 @@ async def cluster(kafka: Brokers) -> AsyncIterator[Cluster]:
     await cluster.close()
 
 
+async def test_a_producer_asks_for_no_topic_but_its_own(tidy: None, cluster: Cluster, topic: str) -> None:
+    """It refreshes what it knows every few seconds, and a cluster may have thousands."""
+    await cluster.topic(f"another-{topic}")
+    producer = await cluster.open_producer(await cluster.topic(topic))
+    await producer._producer.client.force_metadata_update()
+    assert producer._producer.client.cluster.topics() == {topic}
+    await producer.kill()
+
+
 async def test_a_batch_is_sent_and_numbered(tidy: None, cluster: Cluster, kafka: Brokers, topic: str) -> None:
     """Batches are acknowledged with their offsets, numbered on, and the identity names the cluster."""
     producer = await cluster.open_producer(await cluster.topic(topic))
