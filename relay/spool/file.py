@@ -12,7 +12,7 @@ from relay.core.errors import Unavailable
 if TYPE_CHECKING:
     from pathlib import Path
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 APPLICATION_ID = 0x52454C59  # "RELY"
 PAGE_SIZE = 4096
 BUSY_MS = 5000
@@ -58,25 +58,30 @@ CREATE TABLE ids (
 # Running totals, in version 3: one row as of the last commit, and one as of when the relay that runs was started, which
 # is where its metrics begin. They outlive the rows: `gone` counts the published and dropped ones that were swept, and
 # `departed` those that had left before totals were kept, published or dropped, but for those that were `lost` with a
-# damaged file. Every record of this spool was sent
-# after `made_at`; of those whose delivery is swept, none was sent after `swept_until`.
+# damaged file. `owed` adds up that of all pending ones, which to read at start would take seconds. Every record of this
+# spool was sent after `made_at`; of those whose delivery is swept, none was sent after `swept_until`.
 TOTALS = """
 CREATE TABLE totals (
   moment TEXT PRIMARY KEY, accepted INTEGER NOT NULL, published INTEGER NOT NULL, dead INTEGER NOT NULL,
   dropped INTEGER NOT NULL, gone INTEGER NOT NULL, departed INTEGER NOT NULL, lost INTEGER NOT NULL,
-  made_at REAL NOT NULL, swept_until REAL
+  made_at REAL NOT NULL, swept_until REAL, owed INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 """
 COUNTED = """
 INSERT INTO totals
 SELECT 'now', last, published, dead, dropped, 0, last - kept, 0,
   coalesce((SELECT min(accepted_at) FROM ids WHERE last = kept), iif(last, 0, unixepoch('subsec'))),
-  iif(last > kept, unixepoch('subsec'), NULL)
+  iif(last > kept, unixepoch('subsec'), NULL), owed
 FROM (SELECT coalesce(max(number), 0) AS last FROM ids),
   (SELECT count(*) AS kept, count(*) FILTER (WHERE status = 'published') AS published,
-    count(*) FILTER (WHERE status = 'dead') AS dead, count(*) FILTER (WHERE status = 'dropped') AS dropped
+    count(*) FILTER (WHERE status = 'dead') AS dead, count(*) FILTER (WHERE status = 'dropped') AS dropped,
+    coalesce(sum(owed) FILTER (WHERE status = 'pending'), 0) AS owed
   FROM deliveries);
 """
+OWED = f"""
+ALTER TABLE totals ADD COLUMN owed INTEGER NOT NULL DEFAULT 0;
+UPDATE totals SET owed = (SELECT coalesce(sum(owed), 0) FROM deliveries WHERE {PENDING}) WHERE moment = 'now';
+"""  # noqa: S608 - constant
 
 # Copies, in version 3. `replay_of` makes a row a replay of that delivery, `mirror_of` the mirror of that dead letter,
 # whose reason is `because`; `target` is the topic given. `withdrawn` says how a dead letter left the dead ones, which
@@ -111,7 +116,8 @@ STEPS = {
     None: SCHEMA + COPIES + TOTALS + COUNTED,
     1: ANSWERS + COPIES + TOTALS + COUNTED,
     2: COPIES + TOTALS + COUNTED,
-    3: "ALTER TABLE totals ADD COLUMN lost INTEGER NOT NULL DEFAULT 0",
+    3: "ALTER TABLE totals ADD COLUMN lost INTEGER NOT NULL DEFAULT 0;" + OWED,
+    4: OWED,
 }
 
 

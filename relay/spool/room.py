@@ -9,6 +9,7 @@ import apsw
 from relay.core.model import Status
 from relay.spool.draft import SIZE
 from relay.spool.file import CHUNK, DEAD, PAGE_SIZE, PENDING, allot, rows
+from relay.spool.totals import read_totals
 from relay.spool.values import Usage
 
 if TYPE_CHECKING:
@@ -24,14 +25,16 @@ class Room:
     """
 
     def __init__(self, connection: apsw.Connection, max_size: int) -> None:
-        """Bound the file to `max_size` bytes, and count what it holds. Raises `apsw.Error`."""
+        """Bound the file to `max_size` bytes, and learn what it holds, mostly from its totals. Raises `apsw.Error`."""
         self._connection = connection
         self._max_size = max_size
         self._reserve = max(64 * PAGE_SIZE, min(max_size // 10, 64 << 20))
         connection.pragma("max_page_count", max_size // PAGE_SIZE)
-        query = f"SELECT count(*), coalesce(sum(owed), 0) FROM deliveries WHERE {PENDING}"  # noqa: S608 - constant
-        self.pending: int
-        ((self.pending, self._owed),) = rows(connection, query)
+        totals = read_totals(connection)
+        ((pending,),) = rows(connection, f"SELECT EXISTS (SELECT 1 FROM deliveries WHERE {PENDING})")  # noqa: S608 - constant
+        if totals is None or bool(pending) != bool(totals.pending):
+            raise apsw.CorruptError("the totals do not fit the rows")
+        self.pending, self._owed = totals.pending, totals.owed
         query = f"SELECT count(*), coalesce(sum({SIZE}), 0) FROM deliveries WHERE {DEAD}"  # noqa: S608 - constant
         self._dead_letters: int
         ((self._dead_letters, self._dead),) = rows(connection, query)

@@ -133,10 +133,10 @@ class Store:
             appended = [draft.append(entry, now) for entry in entries]
             draft.write(now)
             finished = [done for answer in journalled for done in answer.done]
-            discarded = [number for answer in journalled for number in answer.discarded]
-            totals.count(self.connection, draft, finished, withdrawn=len(draft.freed) + len(discarded))
+            withdrawn = len(draft.freed) + sum(len(answer.discarded) for answer in journalled)
+            totals.count(self.connection, draft, finished, withdrawn=withdrawn, released=ledger.released)
             buried = self._room.buried(finished) - self._room.sizes(draft.freed) - ledger.discarded
-            died = sum(done.status is Status.DEAD for done in finished) - len(draft.freed) - len(discarded)
+            died = sum(done.status is Status.DEAD for done in finished) - withdrawn
             self._open = draft, ledger, len(finished), (buried, died), self._room.measure()
         return appended, journalled
 

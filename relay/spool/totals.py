@@ -17,18 +17,19 @@ if TYPE_CHECKING:
     from relay.spool.draft import Draft
     from relay.spool.values import Done
 
-FIELDS = "accepted, published, dead, dropped, gone, departed, lost, made_at, swept_until"
+FIELDS = "accepted, published, dead, dropped, gone, departed, lost, made_at, swept_until, owed"
 READ = f"SELECT {FIELDS} FROM totals WHERE moment = ?"  # noqa: S608 - constant
 ADD = (
-    "UPDATE totals SET accepted = accepted + ?, published = published + ?, dead = dead + ?, dropped = dropped + ? "
-    "WHERE moment = 'now'"
+    "UPDATE totals SET accepted = accepted + ?, published = published + ?, dead = dead + ?, dropped = dropped + ?, "
+    "owed = owed + ? WHERE moment = 'now'"
 )
 SWEEP = "UPDATE totals SET gone = gone + ?, swept_until = max(coalesce(swept_until, ?2), ?2) WHERE moment = 'now'"
 TAKE_BACK = """
 UPDATE totals SET accepted = accepted - lost.taken, published = published - lost.sent,
-  dead = dead - lost.buried, dropped = dropped - lost.let_go
+  dead = dead - lost.buried, dropped = dropped - lost.let_go, owed = owed - lost.freed
 FROM (SELECT count(*) AS taken, count(*) FILTER (WHERE status = 'published') AS sent,
-  count(*) FILTER (WHERE status = 'dead') AS buried, count(*) FILTER (WHERE status = 'dropped') AS let_go
+  count(*) FILTER (WHERE status = 'dead') AS buried, count(*) FILTER (WHERE status = 'dropped') AS let_go,
+  coalesce(sum(owed) FILTER (WHERE status = 'pending'), 0) AS freed
   FROM deliveries WHERE number > ?) AS lost
 WHERE moment = 'now'
 """
@@ -41,7 +42,7 @@ SINCE = (
 )
 CARRY = (
     f"INSERT INTO totals (moment, {FIELDS}) SELECT 'started', accepted - ?, published - ?, dead - ?, dropped - ?, "  # noqa: S608 - constant
-    "gone, departed, lost, made_at, swept_until FROM totals WHERE moment = 'now'"
+    "gone, departed, lost, made_at, swept_until, owed FROM totals WHERE moment = 'now'"
 )
 
 
@@ -51,6 +52,7 @@ class Totals(msgspec.Struct, frozen=True):
     `gone` of the published and dropped ones were swept. `departed` left before totals were kept, published or
     dropped; `lost` were lost with a damaged file, and nobody knows their end. Every record was sent after `made_at`;
     of those whose delivery was swept none was sent after `swept_until`, None while none was (seconds since the epoch).
+    `owed` are the bytes that settling the pending ones will take.
     """
 
     accepted: int
@@ -62,6 +64,7 @@ class Totals(msgspec.Struct, frozen=True):
     lost: int
     made_at: float
     swept_until: float | None
+    owed: int = 0
 
     @property
     def settled(self) -> int:
@@ -85,13 +88,19 @@ def read_totals(connection: apsw.Connection, *, started: bool = False) -> Totals
     return Totals(*found[0]) if found else None
 
 
-def count(connection: apsw.Connection, draft: Draft, finished: Sequence[Done], *, withdrawn: int) -> None:
-    """Count what a transaction appends, brings to its end, and withdraws from the dead, in it. Raises `apsw.Error`."""
+def count(
+    connection: apsw.Connection, draft: Draft, finished: Sequence[Done], *, withdrawn: int, released: int
+) -> None:
+    """Count what a transaction appends, brings to its end, and withdraws from the dead, in it. Raises `apsw.Error`.
+
+    `released` are the bytes owed no more to what came to its end.
+    """
     ends = [done.status for done in finished]
     dead = draft.buried + ends.count(Status.DEAD) - withdrawn
     dropped = len(draft.ids) - draft.buried - draft.pending + ends.count(Status.DROPPED) + withdrawn
     if draft.ids or ends or withdrawn:
-        connection.execute(ADD, (len(draft.ids), ends.count(Status.PUBLISHED), dead, dropped))
+        owed = draft.owed - released
+        connection.execute(ADD, (len(draft.ids), ends.count(Status.PUBLISHED), dead, dropped, owed))
 
 
 def sweep(connection: apsw.Connection, settled_at: Iterable[float]) -> None:
@@ -107,7 +116,7 @@ def take_back(connection: apsw.Connection, last_number: int, *, revived: int) ->
     `revived` dead letters are dead again, since the replays for which they were dropped go.
     """
     connection.execute(TAKE_BACK, (last_number,))
-    connection.execute(ADD, (0, 0, revived, -revived))
+    connection.execute(ADD, (0, 0, revived, -revived, 0))
 
 
 def lose(connection: apsw.Connection, lost: int) -> None:

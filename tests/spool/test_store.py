@@ -198,7 +198,8 @@ def test_take_back_removes_ghosts(path: Path) -> None:
         store.commit((), [Journal(flights=(FLIGHT,))], NOW)
     before = dump(path)
     with opened(path) as store:
-        store.commit([entry("2"), entry("3")], [Journal(flights=(FLIGHT, FLIGHT))], NOW)
+        ghosts = [replace(entry("2"), topics=("a",)), entry("3")]
+        store.commit(ghosts, [Journal(flights=(FLIGHT, FLIGHT))], NOW)
         store.take_back(1, 1)
     assert dump(path) == before
     with opened(path) as store:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import apsw
+import pytest
+from msgspec.structs import replace
+
 from relay.core.model import Status
 from relay.spool import Journal
-from relay.spool.file import SCHEMA_VERSION
+from relay.spool.file import SCHEMA_VERSION, connect_reader
+from relay.spool.salvage import salvage
 from relay.spool.writer import Writer
 from tests.spool.samples import (
     NOW,
@@ -29,6 +34,7 @@ if TYPE_CHECKING:
 
     from relay.metrics import Metrics
 
+OWED = replace(entry("2"), topics=("a", "b"))
 COPIED = ("replay_of", "target", "withdrawn", "because", "mirror_of", "mirrored")
 VERSION_2 = (
     "DROP TABLE totals; DROP INDEX unmirrored; DROP INDEX replays;"
@@ -84,14 +90,15 @@ def test_a_commit_without_an_end_writes_no_totals(path: Path) -> None:
 def test_a_spool_of_version_2_is_counted_when_it_is_brought_up(path: Path) -> None:
     """Its rows are counted; those that had left before are known to have been published or dropped, and no more."""
     with opened(path) as store:
-        append(store, entry("1"), entry("2"), entry("3", status=Status.DEAD), entry("4", status=Status.DROPPED))
+        append(store, entry("1"), OWED, entry("3", status=Status.DEAD), entry("4", status=Status.DROPPED))
         settle(store, published(1))
         before = totals_of(path)
     alter(path, VERSION_2)
     with opened(path):
         pass
     assert look(path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
-    assert totals_of(path) == before.__class__(4, 1, 1, 1, 0, 0, 0, NOW, None)
+    assert totals_of(path) == before.__class__(4, 1, 1, 1, 0, 0, 0, NOW, None, before.owed)
+    assert before.owed > 0
     alter(path, "DELETE FROM deliveries WHERE number = 1")
     alter(path, VERSION_2)
     with opened(path):
@@ -107,8 +114,35 @@ def test_a_file_of_before_losses_were_kept_is_brought_up(path: Path) -> None:
     with opened(path) as store:
         append(store, entry("1"), entry("2"))
         before = totals_of(path)
-    alter(path, "ALTER TABLE totals DROP COLUMN lost; PRAGMA user_version = 3")
+    alter(path, "ALTER TABLE totals DROP COLUMN owed; ALTER TABLE totals DROP COLUMN lost; PRAGMA user_version = 3")
     with opened(path):
         pass
     assert look(path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
     assert totals_of(path) == before
+
+
+def test_a_file_of_before_the_room_owed_was_kept_is_brought_up(path: Path) -> None:
+    """What its pending deliveries are owed is added up once, when it is opened."""
+    with opened(path) as store:
+        append(store, entry("1"), OWED, entry("3", status=Status.DEAD))
+        settle(store, published(1))
+        before, usage = totals_of(path), store.usage
+    alter(path, "ALTER TABLE totals DROP COLUMN owed; PRAGMA user_version = 4")
+    with opened(path) as store:
+        assert store.usage == usage
+    assert totals_of(path) == before
+    assert before.owed > 0
+
+
+@pytest.mark.parametrize("change", ["DELETE FROM totals", "UPDATE totals SET accepted = 1", "DELETE FROM deliveries"])
+def test_totals_that_do_not_fit_the_rows_are_damage(path: Path, change: str) -> None:
+    """By them it is known at start that something is pending: where they are wrong the rows are counted again."""
+    with opened(path) as store:
+        append(store, entry("1"), entry("2"))
+        settle(store, published(1))
+    alter(path, change)
+    with pytest.raises(apsw.CorruptError, match="the totals do not fit the rows"), opened(path):
+        pass
+    salvage(path, connect_reader(path), 2)
+    with opened(path) as store:
+        assert store.pending == (change != "DELETE FROM deliveries")
