@@ -6,8 +6,8 @@ What the contract of a function allows it to raise is allowed here, and nothing 
 from __future__ import annotations
 
 import base64
-import re
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from ipaddress import ip_network
 from pathlib import Path
 from tempfile import gettempdir
@@ -325,10 +325,7 @@ def _check_record(record: Record, event: Event, envelope: Envelope, trace: str |
 def _holds(raw: object, value: object) -> bool:
     """Read a predicate plainly: what stands at its path, and a word at a time."""
     if isinstance(raw, str):
-        return (
-            isinstance(value, str)
-            and re.fullmatch(".*".join(map(re.escape, raw.split("*"))), value, re.DOTALL) is not None
-        )
+        return isinstance(value, str) and fnmatchcase(value, raw)  # rules with its other words are refused
     assert isinstance(raw, dict)
     return all(_word_holds(word, operand, value) for word, operand in raw.items())
 

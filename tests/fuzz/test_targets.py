@@ -12,6 +12,11 @@ from tests.fuzz.targets import TARGETS
 FOUND = [
     ("config", b"---"),
     ("members", b'{"type":"a","content":null,"meta":"\\ude00"}'),
+    (
+        "routing",
+        b'{"match": {"type": "*F%bd"}, "topics": ["a"]}\n{"type":"%b","content":{},"meta":{"idempotencyKey":"1"}}'
+        % (b"*" * 40, b"F" + 60 * b"f"),
+    ),
 ]
 
 
