@@ -24,6 +24,7 @@ RELAY = str(Path(sys.executable).with_name("relay"))
 KEY = "158b08cc-6a06-49f2-a724-2bc514fdcf1e"
 PATH = "/webhooks/contoso"
 START = 120.0  # seconds until a start has failed; on a busy machine Python alone takes many
+STOP = 30.0  # seconds until one is killed: longer than `stop.timeout` by default, all of which a held topic takes
 # What must never be in a log: errors nobody expected, and complaints of Python, its loop and its HTTP server.
 UNWANTED = ("Traceback", "lane.broken", "relay.failed", '.unread"', '"py.warnings"', '"asyncio"', '"aiohttp')
 
@@ -145,7 +146,7 @@ class Running:
     def stop(self) -> int:
         """Stop as an orchestrator does; give the exit code."""
         self.signal()
-        return self.wait()
+        return self.wait(STOP)
 
     def kill9(self) -> None:
         """End it as a lost machine does."""

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 NOTICED = 6.0
 SHORT = {"kafka": {"delivery_timeout": "4s"}}
 KILLS = 5
-STOPPED = 30.0  # what is granted until a kill, and longer than `stop.timeout`, which it takes while a topic is held
 
 
 def kill_relay(scene: Scene) -> None:
@@ -28,8 +27,7 @@ def kill_relay(scene: Scene) -> None:
 def stop_relay(scene: Scene) -> None:
     """SIGTERM under load, and a start."""
     scene.run_until_more(scene.chance.randint(5, 100))
-    scene.relay.signal()
-    assert scene.relay.wait(STOPPED) == 0
+    assert scene.relay.stop() == 0
     scene.relay.start()
 
 
