@@ -106,7 +106,7 @@ def load(orders: Orders) -> Config:
     keys = (Key(fingerprint(secret), secret),)
     return replace(
         own,
-        sources=tuple(replace(source, keys=source.keys or keys, gate=Gate()) for source in own.sources),
+        sources=tuple(replace(source, keys=source.keys or keys, gate=Gate(), max_age=None) for source in own.sources),
         points={},
         listen=replace(own.listen, host="127.0.0.1", port=orders.port, trusted_proxies=()),
         admin=config.Admin(port=orders.admin_port),

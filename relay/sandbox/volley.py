@@ -182,6 +182,7 @@ def _altered(body: bytes) -> bytes:
 
 
 def _body(kind: str, workspace: str, id_: str, padding: str = "") -> bytes:
-    content = {"name": workspace, "type": "MicrosoftTeams", "padding": padding}
+    # Where a source signs the content alone, that is what tells one delivery from another.
+    content = {"name": workspace, "type": "MicrosoftTeams", "correlationId": id_, "padding": padding}
     meta = {"timeStamp": "2026-08-03T09:15:02", "idempotencyKey": id_}
     return json.dumps({"type": kind, "content": content, "meta": meta}, separators=(",", ":")).encode()

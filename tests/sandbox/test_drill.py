@@ -175,10 +175,10 @@ def test_a_time_without_its_unit_is_usage(tmp_path: Path) -> None:
 
 
 def test_nothing_is_asked_of_the_drill_beside_the_signature(tmp_path: Path) -> None:
-    """Its deliveries come from this machine and to its own port: no query, no network, no proxy to believe."""
+    """Its deliveries come from this machine, to its own port, with a time of their own: only the key need fit."""
     gated = {
         "contoso": {"path": "/c", "keys": ["a-key-of-the-user"], "query": {"code": "5ecret5-5ecret5-5ecret5"},
-                    "networks": ["198.51.100.0/24"]},
+                    "networks": ["198.51.100.0/24"], "max_age": "1h"},
     }  # fmt: skip
     listen = {"host": "127.0.0.1", "port": 0, "trusted_proxies": ["127.0.0.1"]}
     path = configured(tmp_path, "127.0.0.1:1", sources=gated, listen=listen)

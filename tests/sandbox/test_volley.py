@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from relay.config import load
+from relay.core.model import Envelope
+from relay.core.pipeline import Pipeline
 from relay.sandbox.ports import free_ports
-from relay.sandbox.volley import WORKSPACES, Volley
+from relay.sandbox.volley import WORKSPACES, Volley, _body
+from tests.core.samples import CONTENT_SOURCE, ROUTES, deliver
 from tests.sandbox.configured import configured
 
 if TYPE_CHECKING:
@@ -42,3 +45,10 @@ async def test_it_ends_when_it_is_told_to_however_long_it_is_refused(tmp_path: P
         await server.cleanup()
     assert len(volley.sent) == WORKSPACES
     assert not any(one.acknowledged for one in volley.sent.values())
+
+
+def test_each_delivery_is_another_one_by_its_content_alone() -> None:
+    """A source may sign no more than that: a second one of a workspace would be taken for a repeat of the first."""
+    pipeline = Pipeline({CONTENT_SOURCE.name: CONTENT_SOURCE}, ROUTES, Envelope())
+    bodies = [_body("ProvisioningStarted", "workspace-1", id_) for id_ in ("1", "2")]
+    assert len({pipeline.process(deliver(body, CONTENT_SOURCE)).dedupe_id for body in bodies}) == 2
