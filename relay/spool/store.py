@@ -175,9 +175,9 @@ class Store:
         sweep = self._sweep
         try:
             with self.connection:
-                gone = sweep.deliveries(older_than)
+                gone = sweep.expired(older_than)
                 if self.usage.short:
-                    gone = gone or sweep.bodies() or sweep.deliveries(None) or sweep.ids(self.last_number)
+                    gone = gone or sweep.bodies() or sweep.oldest() or sweep.ids(self.last_number)
                 used = self._room.measure()
                 oldest = count(self.connection, "SELECT coalesce(min(number), 0) FROM ids")
         except apsw.Error as error:

@@ -55,6 +55,27 @@ def test_the_sweep_goes_in_small_pieces(path: Path) -> None:
         assert [store.sweep(NOW + 1) for _ in range(4)] == [500, 500, 200, 0]
 
 
+def test_what_was_held_for_long_hides_nothing_older(path: Path) -> None:
+    """Deliveries of a topic that was held are settled late, and those behind them leave when they are due."""
+    with opened(path) as store:
+        append(store, *(entry(str(number)) for number in range(600)))
+        append(store, *(entry(f"old-{number}", status=Status.DROPPED) for number in range(300)))
+        store.commit((), [Journal(tuple(published(number) for number in range(1, 601)))], NOW + 10)
+        assert [store.sweep(NOW + 5), store.sweep(NOW + 5)] == [300, 0]
+        assert [store.sweep(NOW + 11) for _ in range(3)] == [500, 100, 0]
+
+
+def test_a_sweep_by_age_looks_at_so_much_at_a_time(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one goes on behind it, and in the end begins with the oldest again."""
+    monkeypatch.setattr("relay.spool.sweep.AHEAD", 10)
+    with opened(path) as store:
+        append(store, *(entry(str(number)) for number in range(15)))
+        append(store, *(entry(f"old-{number}", status=Status.DROPPED) for number in range(10)))
+        store.commit((), [Journal(tuple(published(number) for number in range(1, 16)))], NOW + 10)
+        assert [store.sweep(NOW + 5) for _ in range(4)] == [0, 5, 5, 0]
+        assert [store.sweep(NOW + 11) for _ in range(3)] == [5, 10, 0]
+
+
 def test_short_of_space_bodies_go_first(path: Path) -> None:
     """When space is short the oldest settled bodies go although they are young, only as long as it is; rows stay."""
     with opened(path, max_size=2 * MIB, remembered=10_000) as store:
