@@ -76,7 +76,8 @@ def discard(  # noqa: PLR0913, PLR0917 - click's options
 ) -> None:
     """Give dead letters up: by number or event id, or all that the filters let through; at rest also replays that wait.
 
-    What would be done is told first. They count as dropped then, and leave the spool with age as other settled ones.
+    What would be done is told first, unless --yes is given. They count as dropped then, and leave the spool with age
+    as other settled ones.
     Exit 1 when anything was left as it is.
     """
     from relay.changes import Discarding
