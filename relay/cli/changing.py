@@ -118,8 +118,11 @@ def _change(  # noqa: PLR0913 - a change, and how it is asked for
     if not sure and not confirmed(f"{words[0]} {_counted(possible)}?"):
         click.echo("nothing was changed; with --yes it is done", err=True)
         leave(NO)
-    made = way.make(replace(asked, deliveries=possible))
-    _tell([*made, *(left if sure else ())], words[1], as_json=as_json)
+    made: list[Change] = []
+    try:
+        way.make(replace(asked, deliveries=possible), made)
+    finally:  # also what was done before it broke off
+        _tell([*made, *(left if sure else ())], words[1], as_json=as_json)
     if left or any(change.refused for change in made):
         leave(NO)
 

@@ -57,19 +57,20 @@ class Way:
             except Unavailable as error:
                 fail(str(error), UNEXPECTED)
 
-    def make(self, asked: Asked) -> list[Change]:
-        """Do it, and say what was done."""
+    def make(self, asked: Asked, made: list[Change]) -> None:
+        """Do it, and note in `made` what is done, piece by piece: also where it breaks off and ends with a sentence."""
         logs.configure("warning", self._config.log.format, sys.stderr.buffer, os.environ)
         try:
-            return asyncio.run(self._make_here(asked))
+            asyncio.run(self._make_here(asked, made))
         except InUse:
-            return list(self._ask_relay(asked))
+            made.extend(self._ask_relay(asked))
         except Unavailable as error:
             fail(str(error), UNEXPECTED)
 
-    async def _make_here(self, asked: Asked) -> list[Change]:
+    async def _make_here(self, asked: Asked, made: list[Change]) -> None:
         async with at_rest(self._config) as changes:
-            return [change for piece in _pieces(asked, "doing") for change in await changes.make(piece)]
+            for piece in _pieces(asked, "doing"):
+                made += await changes.make(piece)
 
     def _ask_relay(self, asked: Asked) -> Iterator[Change]:
         page = REPLAY if isinstance(asked, Replaying) else DISCARD

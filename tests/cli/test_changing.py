@@ -11,19 +11,30 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 import pytest
+from click.testing import CliRunner
 
+from relay.changes import Changes
+from relay.cli.changing import discard
+from relay.core.errors import Unavailable
 from relay.sandbox.ports import free_ports
 from tests.cli.typed import relay, watched
 from tests.running import Running, event, settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from relay.changes import Asked, Change
 
 TOKEN = "0123456789abcdef-token"
 ROUTES = [
     {"name": "known", "match": {"type": "Provisioning*"}, "topics": ["changing.known"]},
     {"name": "silence", "match": {"type": "Heartbeat"}, "drop": True},
 ]
+COUNTED = (
+    "UPDATE totals SET (published, dropped) = (SELECT count(*) FILTER (WHERE status = 'published'), "
+    "count(*) FILTER (WHERE status = 'dropped') FROM deliveries) WHERE moment = 'now'"
+)
 MENDED = [{"name": "all", "topics": ["changing.all"]}]
 
 
@@ -56,6 +67,26 @@ def states(running: Running) -> dict[int, str]:
     out, _ = typed(running, "list", "--json", "--oldest-first")
     lines: list[dict[str, Any]] = [json.loads(line) for line in out.splitlines()]
     return {line["delivery"]: line["withdrawn"] or line["status"] for line in lines}
+
+
+def test_what_was_done_is_told_also_when_it_breaks_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces before the one that failed stand, and are named; the exit says that it went no further."""
+    running = stopped(tmp_path)
+    make, pieces = Changes.make, []
+
+    async def fail_later(changes: Changes, asked: Asked) -> Sequence[Change]:
+        pieces.append(asked.deliveries)
+        if len(pieces) > 1:
+            raise Unavailable("disk I/O error")
+        return await make(changes, asked)
+
+    monkeypatch.setattr("relay.cli.way.AT_ONCE", 2)
+    monkeypatch.setattr(Changes, "make", fail_later)
+    done = CliRunner().invoke(discard, ["--status", "dead", "--because", "noise", "--yes", "-c", str(running.config)])
+    assert (done.exit_code, pieces) == (70, [(1, 2), (3,)])
+    assert "discarded 2 deliveries\n" in done.output
+    assert "disk I/O error" in done.output
+    assert [states(running)[number] for number in (1, 2, 3)] == ["discarded", "discarded", "dead"]
 
 
 def test_what_would_be_done_is_told_first(tmp_path: Path) -> None:
@@ -225,9 +256,9 @@ def test_replays_are_not_replayed_with_what_they_repeat(tmp_path: Path) -> None:
     """The same command once more finds what it has done, and an id means the delivery itself, not its copies."""
     running = stopped(tmp_path)
     with closing(apsw.Connection(str(tmp_path / "spool.db"))) as connection:
-        connection.execute("UPDATE deliveries SET status = 'published' WHERE number IN (4, 5)")
+        connection.execute(f"UPDATE deliveries SET status = 'published' WHERE number IN (4, 5); {COUNTED}")
         typed(running, "replay", "--status", "published", "--topic", "t", "--yes")
-        connection.execute("UPDATE deliveries SET status = 'published' WHERE number IN (6, 7)")
+        connection.execute(f"UPDATE deliveries SET status = 'published' WHERE number IN (6, 7); {COUNTED}")
     out, _ = typed(running, "replay", "--status", "published", "--topic", "t", "--yes", code=1)
     assert out.startswith("left as they are: 2 deliveries\n  4: it was replayed already, as delivery 6")
     assert "replayed   as delivery 7" in typed(running, "show", "e5")[0]
