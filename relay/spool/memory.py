@@ -101,8 +101,12 @@ class Memory:
         )
 
     def since(self) -> float | None:
-        """Read when the oldest id in memory was accepted, in seconds since the epoch; None when there is none."""
-        found = rows(self._connection, "SELECT accepted_at FROM ids WHERE number = ?", (self.horizon[1],))
+        """Read when the oldest id in memory was accepted, in seconds since the epoch; None when there is none.
+
+        Of those that damage took it is not known.
+        """
+        query = "SELECT accepted_at FROM ids WHERE number >= ? AND accepted_at > 0 ORDER BY number LIMIT 1"
+        found = rows(self._connection, query, (self.horizon[1],))
         return found[0][0] if found else None
 
     def forget(self, last_number: int) -> None:

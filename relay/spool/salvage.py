@@ -12,7 +12,7 @@ from relay.spool import totals
 from relay.spool.failure import Hopeless
 from relay.spool.file import COUNTED, KEPT, PENDING, connect_writer, count, rows
 from relay.spool.front import fits, fronted
-from relay.spool.reader import items_of
+from relay.spool.sound import Sound
 from relay.spool.successor import Successor
 
 if TYPE_CHECKING:
@@ -155,6 +155,7 @@ def _copy(source: apsw.Connection, target: apsw.Connection, table: str, last: in
         names = [name for name in names if name in there] or names
     columns, values = ", ".join(f'"{name}"' for name in names), ", ".join("?" * len(names))
     query = f"SELECT {columns} FROM {table} WHERE {key} >= ? ORDER BY {key}"  # noqa: S608 - constants
+    sound = Sound(target, table, names)
     insert = f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({values})"  # noqa: S608 - constants
     place, missing = 1, set()
     while place <= last:
@@ -162,8 +163,7 @@ def _copy(source: apsw.Connection, target: apsw.Connection, table: str, last: in
         start = None
         try:
             for row in source.execute(query, (place,)):
-                if table == "flights":
-                    items_of(row[names.index("items")])
+                sound.check(row)
                 found.append(row)
                 start = place = max(place, int(row[names.index(key)]))
                 if len(found) == TOGETHER:
@@ -171,7 +171,7 @@ def _copy(source: apsw.Connection, target: apsw.Connection, table: str, last: in
                     found = []
             place = last
         except (apsw.Error, ValueError):  # ValueError: what is none of ours any more
-            if start is None:
+            if start is None or table == "records":  # of which others of that number may not be read either
                 missing.add(place)
         _write(target, insert, found)
         place += 1

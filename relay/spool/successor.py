@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from itertools import count
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,7 +47,10 @@ class Successor:
         return aside
 
     def _set_aside(self) -> Path | None:
-        name = f"{self._path.name}.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+        first = name = f"{self._path.name}.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+        others = count(2)
+        while any(file.exists() for file in _files(self._path.with_name(name))):
+            name = f"{first}-{next(others)}"  # what was set aside in this very second stays
         found = None
         for file, kept in zip(_files(self._path), _files(self._path.with_name(name)), strict=True):
             if file.exists():

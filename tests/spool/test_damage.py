@@ -128,9 +128,10 @@ async def test_damage_that_is_found_is_mended_although_commits_succeed(path: Pat
     fill(path)
     async with spool_at(path, metrics) as spool:
         with capture_logs() as lines:
-            spool._fail(Damaged("the spool could not be read"))
-            await append_all(spool, ["new"])
-            assert spool.fault
+            async with spool._mending:
+                spool._fail(Damaged("the spool could not be read"))
+                await append_all(spool, ["new"])
+                assert spool.fault
             await until(lambda: spool.fault is None)
             spool._fail(Unavailable("the disk is full"))
             await until(lambda: spool.fault is None)

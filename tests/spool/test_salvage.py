@@ -18,6 +18,13 @@ from tests.spool.samples import FLIGHT, NOW, alter, append, dump, entry, look, o
 if TYPE_CHECKING:
     from pathlib import Path
 
+# A value is missing that must not.
+NONE = (
+    "PRAGMA writable_schema = 1; UPDATE sqlite_schema SET sql = replace(sql, 'repeats INTEGER NOT NULL', "
+    "'repeats INTEGER') WHERE name = 'deliveries'; PRAGMA writable_schema = RESET; "
+    "UPDATE deliveries SET repeats = NULL WHERE number = 2"
+)
+
 
 def test_more_rows_than_one_transaction_takes_are_all_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every row of every table is in the new file, and the old one stands beside it by the time of day."""
@@ -122,3 +129,55 @@ def test_flights_of_which_the_last_cannot_be_read_leave_all_in_doubt(path: Path)
     salvaged = salvage(path, connect_reader(path), 30)
     assert (salvaged.lost, salvaged.doubtful) == (0, 30)
     assert salvaged.damaged == ("flights",)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE deliveries SET status = 'pendinh' WHERE number = 2",
+        "UPDATE deliveries SET status = x'70656e64' WHERE number = 2",
+        "UPDATE deliveries SET source = x'ff' WHERE number = 2",
+        "UPDATE deliveries SET received_at = 'x' WHERE number = 2",
+        NONE,
+    ],
+)
+def test_a_row_that_can_be_read_and_is_none_of_ours_is_lost(path: Path, change: str) -> None:
+    """It is counted, found new when it comes again, and the new file is whole: it is not made anew once more."""
+    with opened(path) as store:
+        append(store, entry("1"), entry("2"))
+        settle(store, published(1))
+    alter(path, change)
+    salvaged = salvage(path, connect_reader(path), 2)
+    assert (salvaged.kept, salvaged.lost, salvaged.damaged) == (1, 1, ("deliveries",))
+    with opened(path) as store:
+        assert store.pending == 0
+        assert not append(store, entry("2"))[0].duplicate
+
+
+def test_a_number_of_whose_records_one_cannot_be_read_is_doubtful(path: Path) -> None:
+    """It is sent anew to the topic whose record is lost, and that may have it."""
+    with opened(path) as store:
+        append(store, replace(entry("1"), topics=("a", "b", "c")))
+        store.commit((), [Journal(tuple(replace(published(1), topics=("a", "b", "c"), topic=t) for t in "ab"))], NOW)
+    alter(path, "UPDATE records SET partition = 'x' WHERE topic = 'b'")
+    salvaged = salvage(path, connect_reader(path), 1)
+    assert (salvaged.kept, salvaged.lost, salvaged.doubtful, salvaged.damaged) == (1, 0, 1, ("records",))
+
+
+def test_what_is_set_aside_within_one_second_is_all_kept(path: Path) -> None:
+    """The first of them is the original, in which alone what was lost can be looked for."""
+    with opened(path) as store:
+        append(store, entry("1"))
+    asides = {salvage(path, connect_reader(path), 1).aside for _ in range(3)}
+    assert len(asides) == 3
+    assert all(aside and aside.exists() for aside in asides)
+
+
+def test_the_horizon_is_as_old_as_what_is_known_of_it(path: Path) -> None:
+    """When an id was accepted that damage took nobody knows: the oldest that is known counts."""
+    with opened(path) as store:
+        append(store, *(entry(str(number)) for number in range(3)))
+    alter(path, "DELETE FROM ids WHERE number = 2")
+    salvage(path, connect_reader(path), 3)
+    with opened(path, remembered=2) as store:
+        assert (store.memory.horizon[1], store.since()) == (2, NOW)

@@ -134,7 +134,15 @@ def test_a_file_of_before_the_room_owed_was_kept_is_brought_up(path: Path) -> No
     assert before.owed > 0
 
 
-@pytest.mark.parametrize("change", ["DELETE FROM totals", "UPDATE totals SET accepted = 1", "DELETE FROM deliveries"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM totals",
+        "UPDATE totals SET accepted = 1",
+        "DELETE FROM deliveries",
+        "UPDATE totals SET owed = -1",
+    ],
+)
 def test_totals_that_do_not_fit_the_rows_are_damage(path: Path, change: str) -> None:
     """By them it is known at start that something is pending: where they are wrong the rows are counted again."""
     with opened(path) as store:
