@@ -81,6 +81,7 @@ def test_what_was_done_is_told_also_when_it_breaks_off(tmp_path: Path, monkeypat
         return await make(changes, asked)
 
     monkeypatch.setattr("relay.cli.way.AT_ONCE", 2)
+    monkeypatch.setattr("relay.logs.configure", lambda *_: None)  # which would be for all tests of this process
     monkeypatch.setattr(Changes, "make", fail_later)
     done = CliRunner().invoke(discard, ["--status", "dead", "--because", "noise", "--yes", "-c", str(running.config)])
     assert (done.exit_code, pieces) == (70, [(1, 2), (3,)])
