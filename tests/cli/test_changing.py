@@ -32,8 +32,9 @@ ROUTES = [
     {"name": "silence", "match": {"type": "Heartbeat"}, "drop": True},
 ]
 COUNTED = (
-    "UPDATE totals SET (published, dropped) = (SELECT count(*) FILTER (WHERE status = 'published'), "
-    "count(*) FILTER (WHERE status = 'dropped') FROM deliveries) WHERE moment = 'now'"
+    "UPDATE totals SET (published, dropped, owed) = (SELECT count(*) FILTER (WHERE status = 'published'), "
+    "count(*) FILTER (WHERE status = 'dropped'), coalesce(sum(deliveries.owed) FILTER (WHERE status = 'pending'), 0) "
+    "FROM deliveries) WHERE moment = 'now'"
 )
 MENDED = [{"name": "all", "topics": ["changing.all"]}]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from confluent_kafka import KafkaException
 from confluent_kafka.admin import AclOperation
 
 from relay.kafka import partition_of
@@ -17,8 +16,7 @@ from tests.faults.processes import NOTICED, SHORT
 from tests.running import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from collections.abc import Set as AbstractSet
+    from collections.abc import Mapping
 
     from tests.faults.scene import Scene
 
@@ -164,14 +162,6 @@ def _excuse_destroyed(scene: Scene, topic: str) -> None:
     scene.excused.destroyed[topic] = sent - untouched(scene.spool, topic)
 
 
-def _asked(ask: Callable[[str], Iterable[int]], topic: str) -> AbstractSet[int]:
-    """Give the nodes that are asked for; none while the broker that is asked is frozen or gone."""
-    try:
-        return set(ask(topic))
-    except KafkaException:
-        return set()
-
-
 def elect_uncleanly(scene: Scene) -> None:
     """A replica that was left behind is made leader, as nobody else is there: what it does not have is destroyed."""
     scene.excused.doubts = True
@@ -182,13 +172,13 @@ def elect_uncleanly(scene: Scene) -> None:
     scene.run_until_more(50)
     scene.cluster.pause(behind)
     try:
-        until(lambda: _asked(scene.admin.in_sync, topic) == {leader}, PATIENCE)
+        until(lambda: scene.admin.in_sync(topic) == {leader}, PATIENCE)
         scene.run_until_more(50)
         scene.subscriber.forget(topic)
         scene.cluster.kill(leader)
     finally:
         scene.cluster.resume(behind)
-    until(lambda: _asked(scene.admin.leaders, topic) == {behind}, PATIENCE)
+    until(lambda: set(scene.admin.leaders(topic)) == {behind}, PATIENCE)
     _excuse_destroyed(scene, topic)
     scene.subscriber.follow(topic)
     scene.cluster.restart(leader)

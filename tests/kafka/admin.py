@@ -15,6 +15,7 @@ from confluent_kafka.admin import (
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
+    PartitionMetadata,
     ResourcePatternType,
     ResourceType,
 )
@@ -107,14 +108,18 @@ class Admin:
         return len(found.partitions) if found else 0
 
     def leaders(self, topic: str) -> list[int]:
-        """Give the node that leads each partition, -1 for none."""
-        found = self._client.list_topics(timeout=TIMEOUT).topics[topic]
-        return [found.partitions[number].leader for number in sorted(found.partitions)]
+        """Give the node that leads each partition, -1 for none; nothing while who is asked is frozen or gone."""
+        return [partition.leader for _, partition in sorted(self._partitions_of(topic).items())]
 
     def in_sync(self, topic: str) -> AbstractSet[int]:
-        """Give the nodes that hold all of some partition of a topic."""
-        found = self._client.list_topics(timeout=BRIEF).topics[topic]  # who is asked may be the one that is frozen
-        return {node for partition in found.partitions.values() for node in partition.isrs}
+        """Give the nodes that hold all of some partition of a topic; none while who is asked is frozen or gone."""
+        return {node for partition in self._partitions_of(topic).values() for node in partition.isrs}
+
+    def _partitions_of(self, topic: str) -> Mapping[int, PartitionMetadata]:
+        try:
+            return self._client.list_topics(timeout=BRIEF).topics[topic].partitions
+        except KafkaException:
+            return {}
 
     def wait_until_whole(self, patience: float = 60.0) -> None:
         """Wait until every partition has a leader and all its replicas in sync. Raises `TimeoutError`."""
