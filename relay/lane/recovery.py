@@ -92,7 +92,7 @@ class Recovery:
         whole = len(batch.items) == len(flight.items)
         cluster, _, topic_id = identity.cluster.partition("/")
         flown_to, _, flown_id = flight.cluster.partition("/")
-        if flight.partition >= topic.partitions and flown_to == cluster and flown_id and flown_id == topic_id:
+        if flight.partition >= topic.partitions and flown_id and flight.cluster == identity.cluster:
             # Of one topic no partition ever goes: the broker asked is behind, and knows this one in a while.
             raise KafkaUnavailable(f"a broker does not know partition {flight.partition} of topic {topic.name} yet")
         if flown_to != cluster or flight.partition >= topic.partitions or not whole:

@@ -32,7 +32,7 @@ class Room:
         connection.pragma("max_page_count", max_size // PAGE_SIZE)
         totals = read_totals(connection)
         ((pending,),) = rows(connection, f"SELECT EXISTS (SELECT 1 FROM deliveries WHERE {PENDING})")  # noqa: S608 - constant
-        if totals is None or bool(pending) != bool(totals.pending) or not 0 <= totals.owed <= pending * totals.owed:
+        if totals is None or bool(pending) != bool(totals.pending) or totals.owed < 0 or (totals.owed and not pending):
             raise apsw.CorruptError("the totals do not fit the rows")
         self.pending, self._owed = totals.pending, totals.owed
         query = f"SELECT count(*), coalesce(sum({SIZE}), 0) FROM deliveries WHERE {DEAD}"  # noqa: S608 - constant
