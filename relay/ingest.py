@@ -150,7 +150,7 @@ class Ingest:
 
         self._storing += 1
         try:
-            return await self._spool.append(entry, on_disk)
+            return await self._spool.append(entry, on_disk, processed.records if processed else ())
         finally:
             self._storing -= 1
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
 from relay.lane import Item
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from relay.forwarder.window import Window
     from relay.lane import Committed
@@ -58,6 +58,11 @@ class Cursor:
         """The record that waits longest in memory; those that wait on disk only are not known."""
         return next(iter(self._page or self._queue), None)
 
+    @property
+    def waiting(self) -> Iterable[Item]:
+        """The records that wait in the window, in order; while behind, not the next ones."""
+        return self._queue
+
     def push(self, item: Item) -> None:
         """Hear of a record that came into the window."""
         self._queue.append(item)
@@ -80,7 +85,7 @@ class Cursor:
         if not items and not self._behind:
             self._position = self._window.last
         room = [max_bytes]
-        return list(takewhile(lambda item: _fits(item, room), items)) or list(items)[:1]
+        return list(takewhile(lambda item: _fits(item, room), items)) or list(islice(items, 1))
 
     def advance(self, number: int) -> None:
         """Move past a delivery: what was given up to it is journalled."""

@@ -11,6 +11,7 @@ import structlog
 from relay.core.errors import Unavailable
 from relay.forwarder import outcome
 from relay.forwarder.backlog import Backlog
+from relay.forwarder.booker import Booker
 from relay.forwarder.cursor import Cursor
 from relay.forwarder.patience import Patience
 from relay.forwarder.tally import Tally
@@ -47,9 +48,8 @@ class Forwarder:
 
     def __init__(self, config: Config, pipeline: Pipeline, spool: Spool, kafka: Kafka, metrics: Metrics) -> None:
         """Prepare; `start` opens the first lanes."""
-        self._max_waiting = config.listen.max_waiting
-        self._spool = spool
-        self._metrics = metrics
+        self._spool, self._metrics = spool, metrics
+        self._max_waiting, self._patience = config.listen.max_waiting, Patience(config.ack.timeout)
         self._backlog = Backlog(spool, pipeline, config.dead_letters.topic)
         self._verdicts = Verdicts(spool, self._finish)
         self._window = Window(WINDOW_BYTES)
@@ -70,8 +70,8 @@ class Forwarder:
         self._tasks: set[asyncio.Task[None]] = set()
         self._cursors: dict[str, Cursor] = {}
         self.lanes: dict[str, Lane] = {}
+        spool.booker = Booker(self.lanes)
         self.waiting = 0
-        self._patience = Patience(config.ack.timeout)
 
     @property
     def orphans(self) -> Mapping[str, int]:
@@ -124,7 +124,7 @@ class Forwarder:
                     cursor.miss(gone)
         self.tally.add(committed.records)
         for record in committed.records:
-            self._cursors[record.topic].push(Item(committed, record))
+            self.lanes[record.topic].push(Item(committed, record))
 
     def waiting_since(self, lane: Lane) -> float | None:
         """Tell when the oldest delivery came in that a lane has still to publish; None when there is none.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
-from relay.kafka import Identity, partition_of
+from relay.kafka import Identity, partition_of, record_size
 from relay.spool import Flight
 
 if TYPE_CHECKING:
@@ -14,6 +14,28 @@ if TYPE_CHECKING:
 
     from relay.core.model import Record
     from relay.lane.committed import Item
+
+
+class Numbered(Protocol):
+    """A record, and the number of its delivery."""
+
+    @property
+    def number(self) -> int:
+        """The number of its delivery."""
+
+    @property
+    def record(self) -> Record:
+        """The record."""
+
+
+class Fresh(NamedTuple):
+    """A record whose delivery is about to be on disk, under this number."""
+
+    number: int
+    record: Record
+
+
+N = TypeVar("N", bound=Numbered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +61,34 @@ class Batch:
         return self.flight.partition
 
 
-def by_partition(items: Iterable[Item], partitions: int) -> dict[int, list[Item]]:
+def fitting(items: Iterable[N], room: int) -> list[N]:
+    """Choose what one batch may hold, should all keys be of one partition; what surrounds a record counts as well."""
+    chosen: list[N] = []
+    for item in items:
+        room -= record_size(item.record)
+        if room < 0:
+            break
+        chosen.append(item)
+    return chosen
+
+
+def by_partition(items: Iterable[N], partitions: int) -> dict[int, list[N]]:
     """Group records by the partition of their key, keeping their order."""
-    groups: dict[int, list[Item]] = {}
+    groups: dict[int, list[N]] = {}
     for item in items:
         groups.setdefault(partition_of(item.record.key, partitions), []).append(item)
     return groups
 
 
 def flights_of(
-    topic: str, groups: Iterable[tuple[int, Sequence[Item]]], identity: Identity, sequences: dict[int, int]
-) -> list[tuple[Flight, Sequence[Item]]]:
+    topic: str, groups: Iterable[tuple[int, Sequence[N]]], identity: Identity, sequences: dict[int, int]
+) -> list[tuple[Flight, Sequence[N]]]:
     """Describe batches that are about to be sent, to be journalled first.
 
     `sequences` holds each partition's next base sequence, and is moved on. The time of sending is
     now: it is what the broker's memory is judged by.
     """
-    flights: list[tuple[Flight, Sequence[Item]]] = []
+    flights: list[tuple[Flight, Sequence[N]]] = []
     for partition, items in groups:
         numbered = tuple((item.number, item.record.key) for item in items)
         base = sequences[partition]

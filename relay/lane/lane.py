@@ -5,8 +5,8 @@
         publish()      until something breaks, or nothing is left to do
 
 There is one way to recover, and a process start, a stuck producer and a failed batch all use it.
-A batch is journalled as a flight before it is sent: no flight row, no send. What was acknowledged is
-settled in the commit that journals the next flights, so the journal costs no commit of its own.
+A batch is journalled as a flight before it is sent: no flight row, no send. While the lane is well that is done in
+the commit that brings its deliveries to disk, and settles what was acknowledged, so that the journal costs no commit.
 """
 
 from __future__ import annotations
@@ -14,26 +14,29 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from itertools import accumulate
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
 
 from relay.core.errors import Reason, Unavailable
-from relay.kafka import Acknowledged, KafkaUnavailable, TopicMissing, record_size
-from relay.lane.batch import by_partition, flights_of
+from relay.kafka import Acknowledged, KafkaUnavailable
+from relay.lane.batch import by_partition, fitting, flights_of
+from relay.lane.bookings import Bookings
 from relay.lane.logbook import Logbook
 from relay.lane.recovery import Recovery
+from relay.lane.trouble import Trouble
 from relay.metrics import LaneState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from relay.kafka import Hurried, Topic
-    from relay.lane.batch import Batch
+    from relay.kafka import Hurried
+    from relay.lane.batch import Batch, Fresh
     from relay.lane.committed import Item
     from relay.lane.permits import Permit
     from relay.lane.ports import Cursor, Neighbours, Producer
+    from relay.spool import Journal, Journalled
 
 log = structlog.get_logger()
 
@@ -42,6 +45,7 @@ LATE = 5.0  # seconds after which a missing answer is told: brokers that are wel
 TURN = 1.0  # seconds a lane may keep its producer while another waits for one
 PATIENCE, PATIENCE_MAX = 2.0, 10.0  # seconds for which an answer is waited for while another lane waits for a producer
 GIVE_WAY = 0.2  # seconds until an idle lane sees that another waits for its producer
+LULL = 0.05  # seconds for which what was acknowledged waits to be settled by the commit of a delivery that may come
 BACKOFF_FIRST, BACKOFF_MAX = 0.1, 5.0
 
 
@@ -56,20 +60,22 @@ class Lane:
         """Prepare the lane; `flights` are those that an earlier process left."""
         self.topic = topic
         self.cursor = cursor
-        self._failed: str | None = None  # why it tries again after a pause
-        self._late: str | None = None  # why a batch has no answer, which may still come
-        self.since = time.time()
+        self._trouble = Trouble(topic)
         self._neighbours = neighbours
         self._logbook = Logbook(topic, neighbours, flights)
+        self._bookings = Bookings(topic, cursor, self._logbook)
         self._recovery = Recovery(topic, self._logbook, neighbours)
         self._recovering = bool(flights)
-        self._failures = 0
-        self._failed_at = 0.0  # as `since`, by the clock that nobody sets
 
     @property
     def trouble(self) -> str | None:
         """What keeps the lane from publishing, or holds it up for longer than `LATE`; None while it is well."""
-        return self._late or self._failed
+        return self._trouble.now
+
+    @property
+    def since(self) -> float:
+        """When the trouble began, else when it ended, in seconds since the epoch."""
+        return self._trouble.since
 
     @property
     def state(self) -> LaneState:
@@ -94,11 +100,31 @@ class Lane:
                     if await self._publish(permit):
                         return
             except Unavailable as error:
-                self._fail(error)
+                self._trouble.fail(error, len(self.flights))
             except Exception as error:  # a fault of ours holds back this topic only
                 log.exception("lane.broken", topic=self.topic)
-                self._fail(Unavailable(f"unexpected: {error!r}"))
+                self._trouble.fail(Unavailable(f"unexpected: {error!r}"), len(self.flights))
             await asyncio.sleep(self._backoff())
+
+    def push(self, item: Item) -> None:
+        """Hear of a record that came to disk."""
+        self.cursor.push(item)
+        self._bookings.push(item)
+
+    def draw(self, fresh: Sequence[Fresh]) -> Journal | None:
+        """Draw up a journal for the commit that brings these records to disk; `adopt` or `discard` follows.
+
+        None when the lane journals for itself: while it is not well, or has something booked already.
+        """
+        return self._bookings.draw(fresh) if self.state is LaneState.READY else None
+
+    def adopt(self, journalled: Journalled) -> None:
+        """Take what was drawn up as on disk, with all that was pushed meanwhile."""
+        self._bookings.adopt(journalled)
+
+    def discard(self) -> None:
+        """Take what was drawn up as not written."""
+        self._bookings.discard()
 
     async def settle(self) -> None:
         """Write down what was acknowledged since the last commit. Raises `Unavailable`, and then keeps it."""
@@ -106,6 +132,8 @@ class Lane:
 
     async def _recover(self, permit: Permit) -> None:
         """Bring every flight that is not acknowledged to its end."""
+        with suppress(Unavailable):
+            self._recovery.board(await self._end_bookings())
         await self._logbook.settle()
         self._recovering = bool(self._logbook.aloft)
         if not self._recovering:
@@ -118,52 +146,80 @@ class Lane:
 
     async def _publish(self, permit: Permit) -> bool:
         """Send round after round. True when idle for so long that the producer was closed, False to give way."""
-        topic = await self._neighbours.kafka.topic(self.topic)
-        producer = await self._neighbours.kafka.open_producer(topic)
+        self._known = await self._neighbours.kafka.topic(self.topic)
+        producer = await self._neighbours.kafka.open_producer(self._known)
         opened = time.monotonic()
         try:
-            while items := await self._next(topic, permit):
-                if fitting := _fitting(items, topic.max_batch):
-                    await self._send(producer, fitting, self._hurried(permit))
-                else:
-                    topic = await self._weigh(items[0], topic)
+            while batches := await self._next(producer, permit):
+                await self._send(producer, batches, self._hurried(permit))
                 if producer.worn or (permit.wanted and time.monotonic() - opened > TURN):
+                    if batches := await self._end_bookings():
+                        await self._send(producer, batches, self._hurried(permit))
                     return False
             return True
         finally:
+            self._bookings.close()
             await producer.kill()
 
-    async def _next(self, topic: Topic, permit: Permit) -> Sequence[Item]:
-        """Take what waits, else settle at once and wait; nothing when idle for long, or while a lane wants a turn.
+    async def _next(self, producer: Producer, permit: Permit) -> Sequence[Batch]:
+        """Give the round that is booked, else journal one of what waits; none when idle for long, or to give way.
 
-        While a commit is under way the journal of the round would wait for its end, so what it brings is taken as well.
+        While a commit is under way the round's journal would wait for its end, so what that brings is taken as well.
         """
-        limit, patience = min(topic.max_batch, ROUND_BYTES), self._neighbours.idle_timeout
         idle_since = time.monotonic()
-        await self._neighbours.journals.rest()
-        while not (items := await self.cursor.peek(limit)):
-            self._heal()
-            await self._logbook.settle()
-            if permit.wanted or time.monotonic() - idle_since >= patience:
-                return ()
-            await self.cursor.wait(min(GIVE_WAY, patience))
-        return items
+        self._bookings.open(producer, min(self._known.max_batch, ROUND_BYTES))
+        while not self._bookings.ready:
+            await self._neighbours.journals.rest()
+            if self._bookings.ready:
+                break
+            with self._bookings.paused():  # or what is chosen here would be booked as well
+                if items := await self.cursor.peek(min(self._known.max_batch, ROUND_BYTES)):
+                    if chosen := fitting(items, self._known.max_batch):
+                        return await self._journal(producer, chosen)
+                    await self._weigh(items[0])
+            if not items and await self._is_over(idle_since, permit):
+                return await self._end_bookings()
+        return self._bookings.take()
 
-    async def _weigh(self, item: Item, known: Topic) -> Topic:
-        """Bury a record that is too large by what is known of the topic, unless that has changed; give the topic."""
-        topic = await self._neighbours.kafka.topic(self.topic)
-        if topic.max_batch == known.max_batch:
-            self._logbook.bury(item, Reason.TOO_LARGE, f"topic {topic.name} takes {topic.max_batch} bytes at most")
+    async def _is_over(self, idle_since: float, permit: Permit) -> bool:
+        """Wait for a record, and settle when none comes soon; True when the lane has to leave without one."""
+        self._trouble.heal()
+        patience = self._neighbours.idle_timeout
+        if not permit.wanted and await self.cursor.wait(min(LULL, patience)):
+            return False
+        await self._logbook.settle()
+        if self._bookings.ready:
+            return False
+        if permit.wanted or time.monotonic() - idle_since >= patience:
+            return True
+        await self.cursor.wait(min(GIVE_WAY, patience))
+        return False
+
+    async def _end_bookings(self) -> Sequence[Batch]:
+        """Book no more; give what was booked last, in a commit that may still be under way."""
+        self._bookings.close()
+        if self._logbook.busy:
+            await self._neighbours.journals.rest()
+        return self._bookings.take()
+
+    async def _weigh(self, item: Item) -> None:
+        """Bury a record that is too large by what is known of the topic, unless that has changed."""
+        known, self._known = self._known, await self._neighbours.kafka.topic(self.topic)
+        if self._known.max_batch == known.max_batch:
+            detail = f"topic {self.topic} takes {known.max_batch} bytes at most"
+            self._logbook.bury(item, Reason.TOO_LARGE, detail)
             self.cursor.advance(item.number)
-        return topic
 
-    async def _send(self, producer: Producer, items: Sequence[Item], hurried: Hurried) -> None:
-        """Journal one round, a batch for each partition; send it; note what was acknowledged."""
+    async def _journal(self, producer: Producer, items: Sequence[Item]) -> Sequence[Batch]:
+        """Journal one round, a batch for each partition."""
         groups = by_partition(items, producer.partitions)
         sequences = {partition: producer.next_sequence(partition) for partition in groups}
-        flights = flights_of(self.topic, groups.items(), producer.identity, sequences)
-        batches = await self._logbook.write(flights)
+        batches = await self._logbook.write(flights_of(self.topic, groups.items(), producer.identity, sequences))
         self.cursor.advance(items[-1].number)
+        return batches
+
+    async def _send(self, producer: Producer, batches: Sequence[Batch], hurried: Hurried) -> None:
+        """Send one round; note what was acknowledged."""
         outcomes = await producer.send({batch.partition: batch.records for batch in batches}, hurried)
         broken = None
         for batch in batches:
@@ -174,56 +230,19 @@ class Lane:
                 broken = outcome
         if broken:
             raise KafkaUnavailable(broken.error)
-        self._heal()
-
-    def _fail(self, error: Unavailable) -> None:
-        """Say what is wrong, once for each trouble, and since when."""
-        if self.trouble is None:
-            self.since, self._failed_at = time.time(), time.monotonic()
-        told = self._failed is not None and _gist(self._failed) == _gist(str(error))
-        if isinstance(error, TopicMissing) and not told:
-            log.error("topic.missing", topic=self.topic, error=str(error))
-        elif not told:
-            log.error("lane.failed", topic=self.topic, error=str(error), flights=len(self._logbook.aloft))
-        self._failed, self._late = str(error), None
-        self._failures += 1
-
-    def _delay(self, waited: float, why: str) -> None:
-        """Say that an answer is late, why, and since when. Nothing else is done: the flight stays aloft."""
-        told, self._late = self.trouble is not None, f"no answer yet; {why}" if why else "no answer yet"
-        if not told:
-            self.since, self._failed_at = time.time() - waited, time.monotonic() - waited
-            log.warning("lane.delayed", topic=self.topic, error=self._late, flights=len(self._logbook.aloft))
-
-    def _heal(self) -> None:
-        if self.trouble:
-            log.info("lane.healed", topic=self.topic, seconds=round(time.monotonic() - self._failed_at, 3))
-            self._failed = self._late = None
-            self.since = time.time()
-        self._failures = 0
+        self._trouble.heal()
 
     def _hurried(self, permit: Permit) -> Hurried:
         """Say when an answer is waited for no longer: others wait, and it is late. Who has failed gets more time."""
-        patience = min(PATIENCE_MAX, PATIENCE * 2 ** min(self._failures, 16))
+        patience = min(PATIENCE_MAX, PATIENCE * 2 ** min(self._trouble.failures, 16))
 
         def hurried(waited: float, why: str) -> bool:
             if waited > LATE:
-                self._delay(waited, why)
+                self._trouble.delay(waited, why, len(self.flights))
             return waited > patience and permit.wanted
 
         return hurried
 
     def _backoff(self) -> float:
         """Give full jitter: lanes that failed together do not return together."""
-        return random.uniform(0, min(BACKOFF_MAX, BACKOFF_FIRST * 2 ** min(self._failures, 16)))  # noqa: S311 - no secret
-
-
-def _gist(trouble: str) -> str:
-    """Leave out what may be another thing at each attempt: the last error and its partition, and what follows."""
-    return trouble.partition(";")[0]
-
-
-def _fitting(items: Sequence[Item], room: int) -> list[Item]:
-    """Choose what one batch may hold, should all keys be of one partition; what surrounds a record counts as well."""
-    sizes = accumulate(record_size(item.record) for item in items)
-    return [item for item, size in zip(items, sizes, strict=True) if size <= room]
+        return random.uniform(0, min(BACKOFF_MAX, BACKOFF_FIRST * 2 ** min(self._trouble.failures, 16)))  # noqa: S311 - no secret

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple
 
 from relay.core.errors import Unavailable
 from relay.core.model import Placed
@@ -11,12 +12,21 @@ from relay.lane.batch import Batch
 from relay.spool import Journal, Settlement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from relay.core.errors import Reason
     from relay.lane.committed import Item
     from relay.lane.ports import Neighbours
-    from relay.spool import Flight
+    from relay.spool import Flight, Journalled
+
+
+class Draft(NamedTuple):
+    """A journal that is about to be written, and what it settles: so many of what landed and was buried first."""
+
+    journal: Journal
+    landed: int
+    buried: int
+    replaced: Sequence[Batch]
 
 
 class Logbook:
@@ -24,7 +34,7 @@ class Logbook:
 
     `aloft` holds the batches that were journalled and are not acknowledged, in the order in which
     they were journalled. Every change goes to disk in one commit, with the settlements that wait;
-    when a commit fails nothing has changed here, and the next one carries it all again.
+    when a commit fails nothing has changed here, and the next one carries it all again. One is drawn up at a time.
     """
 
     def __init__(self, topic: str, neighbours: Neighbours, aloft: Sequence[Batch]) -> None:
@@ -35,6 +45,18 @@ class Logbook:
         self._landed: list[tuple[Batch, int | None]] = []
         self._buried: list[tuple[Item, Reason, str]] = []
         self._unsure = False
+        self._drawn: Draft | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether a journal was drawn up and is not known to be on disk, nor to have failed."""
+        return self._drawn is not None
+
+    @property
+    def oldest(self) -> float:
+        """The number of the oldest delivery that waits to be settled; infinity when none does."""
+        numbers = (*(batch.items[0].number for batch, _ in self._landed), *(item.number for item, _, _ in self._buried))
+        return min(numbers, default=inf)
 
     async def write(
         self, flights: Sequence[tuple[Flight, Sequence[Item]]], *, replaced: Sequence[Batch] = ()
@@ -52,24 +74,42 @@ class Logbook:
             raise
 
     async def _write(self, flights: Sequence[tuple[Flight, Sequence[Item]]], replaced: Sequence[Batch]) -> list[Batch]:
-        landed, buried = tuple(self._landed), tuple(self._buried)
-        journal = Journal(
-            settlements=tuple(self._settlements()),
-            landed=tuple(batch.flight.id for batch in (*(batch for batch, _ in landed), *replaced)),
-            flights=tuple(flight for flight, _ in flights),
-        )
+        if self.busy:  # with what was booked in the commit that is under way
+            await self._neighbours.journals.rest()
+        journal = self.draw([flight for flight, _ in flights], replaced)
         try:
             journalled = await self._neighbours.journals.write(journal)
-        except Unavailable:
-            self._unsure = self._unsure or bool(replaced)
+        except BaseException as error:
+            self._unsure = self._unsure or (bool(replaced) and isinstance(error, Unavailable))
+            self.discard()
             raise
-        self._landed.clear()
-        self._buried.clear()
+        return self.adopt(journalled, [items for _, items in flights])
+
+    def draw(self, flights: Sequence[Flight], replaced: Sequence[Batch] = ()) -> Journal:
+        """Draw up the journal that settles what waits, and has new flights; `adopt` or `discard` follows."""
+        if self.busy:
+            raise AssertionError("a journal is drawn up already: what it settles would be settled twice")
+        landed = (*(batch.flight.id for batch, _ in self._landed), *(batch.flight.id for batch in replaced))
+        journal = Journal(settlements=tuple(self._settlements()), landed=landed, flights=tuple(flights))
+        self._drawn = Draft(journal, len(self._landed), len(self._buried), replaced)
+        return journal
+
+    def adopt(self, journalled: Journalled, boarded: Iterable[Sequence[Item]]) -> list[Batch]:
+        """Take what was drawn up as written; `boarded` are the items of each new flight. Gives the new batches."""
+        if self._drawn is None:
+            raise AssertionError("nothing was drawn up")
+        drawn, self._drawn = self._drawn, None
+        landed, self._landed = self._landed[: drawn.landed], self._landed[drawn.landed :]
+        buried, self._buried = self._buried[: drawn.buried], self._buried[drawn.buried :]
         settled = [*(item for batch, _ in landed for item in batch.items), *(item for item, _, _ in buried)]
-        batches = [Batch(flight, tuple(items)) for flight, (_, items) in zip(journalled.flights, flights, strict=True)]
-        self.aloft = [batch for batch in self.aloft if batch not in replaced] + batches
+        batches = [Batch(flight, tuple(items)) for flight, items in zip(journalled.flights, boarded, strict=True)]
+        self.aloft = [batch for batch in self.aloft if batch not in drawn.replaced] + batches
         self._neighbours.on_done(journalled.done, settled)
         return batches
+
+    def discard(self) -> None:
+        """Take what was drawn up as not written."""
+        self._drawn = None
 
     async def reaffirm(self) -> None:
         """Journal what is aloft once more, where a commit that failed may have taken its flights from the disk.
@@ -84,6 +124,13 @@ class Logbook:
         """Write the settlements that wait, if any. Raises `Unavailable`."""
         if self._landed or self._buried:
             await self.write(())
+
+    def next_sequence(self, partition: int, otherwise: int) -> int:
+        """Give the sequence number behind the last flight aloft on a partition; `otherwise`, where there is none."""
+        for batch in reversed(self.aloft):
+            if batch.partition == partition:
+                return batch.flight.base_sequence + len(batch.items)
+        return otherwise
 
     def land(self, batch: Batch, base_offset: int | None) -> None:
         """Note that a batch is in Kafka: receipts may leave now, settling rides on the next commit."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from relay.core.model import Record
     from relay.kafka import Hurried, Identity, Outcome, Topic
@@ -73,6 +73,13 @@ class Cursor(Protocol):
     @property
     def behind(self) -> bool:
         """Whether the next records have to be read from the spool."""
+
+    @property
+    def waiting(self) -> Iterable[Item]:
+        """The records that wait in the window, in order; while behind, not the next ones."""
+
+    def push(self, item: Item) -> None:
+        """Hear of a record that came into the window."""
 
     async def peek(self, max_bytes: int) -> Sequence[Item]:
         """Give the next records in order, without moving; none when there are none. Raises `Unavailable`."""

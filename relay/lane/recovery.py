@@ -49,6 +49,10 @@ class Recovery:
         self._unsent: set[int] = set()  # flights of ours that were never handed over
         self._unread: Counter[int] = Counter()  # how often it failed to read the topic back for a flight
 
+    def board(self, batches: Iterable[Batch]) -> None:
+        """Hear of flights that were journalled and never handed over: no broker can have them."""
+        self._unsent.update(batch.flight.id for batch in batches)
+
     async def run(self, hurried: Hurried) -> None:
         """Return when no flight is left. Raises `Unavailable`; what is left then is still journalled."""
         while self._logbook.aloft:
@@ -66,9 +70,10 @@ class Recovery:
         producer = await self._neighbours.kafka.open_producer(topic, identity if identity.idempotent else None)
         try:
             lost = [batch for batch in group if not self._can_repeat(batch, producer.identity, topic)]
-            unsent = {batch.flight.id for batch in group} & self._unsent
+            known = [batch for batch in group if batch not in lost]
+            unsent = {batch.flight.id for batch in known} & self._unsent
             self._unsent -= unsent
-            refusals = await self._send(producer, [batch for batch in group if batch not in lost], hurried)
+            refusals = await self._send(producer, known, hurried)
         finally:
             await producer.kill()
         forgotten = lost + [batch for batch, refused in refusals if refused.kind is Kind.FORGOTTEN]
@@ -175,7 +180,7 @@ class Recovery:
             await producer.kill()
             flights = flights_of(self._name, groups, producer.identity, defaultdict(int))
         rebooked = await self._logbook.write(flights, replaced=replaced)
-        self._unsent.update(batch.flight.id for batch in rebooked)
+        self.board(rebooked)
 
     def _followers(self, batch: Batch) -> list[Batch]:
         """Give what was journalled behind a batch on its partition; handed over, it is always the first there."""
@@ -183,7 +188,7 @@ class Recovery:
 
     def _doubt(self, batches: Sequence[Batch], why: str) -> None:
         """Count records that may be in Kafka twice, each once."""
-        for batch in batches:
+        for batch in (batch for batch in batches if batch.flight.id not in self._unsent):
             numbers = {number for number, _ in batch.flight.items}
             if records := len(numbers - self._doubted):
                 self._doubted |= numbers

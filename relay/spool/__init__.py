@@ -3,8 +3,10 @@
 from relay.spool.browser import Browser
 from relay.spool.census import Census, Row, Tally
 from relay.spool.failure import Damaged
+from relay.spool.group import Booker
 from relay.spool.kept import Aloft, Kept, Known, Listed, Settled, Wanted
 from relay.spool.lock import InUse, Lock, in_use
+from relay.spool.memory import WARM
 from relay.spool.reconciliation import Discrepancy, Found, Reconciliation
 from relay.spool.spool import Spool
 from relay.spool.totals import Totals
@@ -26,8 +28,10 @@ from relay.spool.values import (
 )
 
 __all__ = [
+    "WARM",
     "Aloft",
     "Appended",
+    "Booker",
     "Browser",
     "Census",
     "Damaged",

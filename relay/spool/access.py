@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from relay.spool.values import Entry, Journal
+    from relay.spool.group import Group
     from relay.spool.writer import Answers, Writer
 
 T = TypeVar("T")
@@ -64,17 +64,21 @@ class Access:
         """Do something in the writer's thread, in the order asked."""
         return self._writing.do(lambda: work(self.writer))
 
-    async def commit(self, entries: list[Entry], journals: list[Journal]) -> Answers:
-        """Write in one commit: here what is done in memory, in the writer's thread what may wait for the disk."""
-        store = self.writer.store  # another one after a failure
+    async def commit(self, group: Group) -> Answers:
+        """Write in one commit: here what is done in memory, in the writer's thread what may wait for the disk.
+
+        Flights are booked in the former alone.
+        """
+        store, entries, journals = self.writer.store, group.entries, group.journals
         if self.busy or not store.is_warm(entries, journals) or not store.begin():
             return await self.write(lambda writer: writer.commit(entries, journals))
         try:
-            answers = store.prepare(entries, journals, time.time())
+            answers = store.prepare(entries, journals, time.time(), group.book)
             await self.write(lambda writer: writer.store.finish())
         except Unavailable as error:
             if error.cause is not Cause.SPOOL_FULL:
                 raise
+            group.unbook()
             answers = await self.write(lambda writer: writer.commit(entries, journals))
         return answers
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import structlog
 
 from relay.core.errors import Unavailable
-from relay.spool.values import Journal
+from relay.core.model import Status
+from relay.spool.values import Appended, Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from relay.spool.values import Appended, Entry, Journalled, Told
+    from relay.core.model import Record
+    from relay.spool.values import Entry, Journalled, Told
 
 log = structlog.get_logger()
 
@@ -26,9 +29,27 @@ No time is waited. Fewer and larger commits take a fifth of the relay's CPU less
 """
 
 
+OnDisk = Callable[[Appended], None]
+Book = Callable[["Sequence[Appended | Unavailable]"], "Sequence[Journal]"]
+
+
+class Booker(Protocol):
+    """Journals flights in the very commit that brings their deliveries to disk; see `relay.forwarder.Booker`."""
+
+    def draw(self, fresh: Sequence[tuple[int, Sequence[Record]]]) -> Sequence[Journal]:
+        """Give journals for a commit that is about to bring these deliveries to disk, by number."""
+
+    def adopt(self, journalled: Sequence[Journalled]) -> None:
+        """Hear that they are on disk; what became of the deliveries was told before."""
+
+    def discard(self) -> None:
+        """Hear that nothing of them is."""
+
+
 class _Append(NamedTuple):
     entry: Entry
-    on_disk: Callable[[Appended], None]
+    records: Sequence[Record]
+    on_disk: OnDisk
     answer: asyncio.Future[Appended]
 
 
@@ -38,17 +59,22 @@ class _Write(NamedTuple):
 
 
 class Group:
-    """Gathers appends and journals until a commit takes them, and tells their callers what came of it."""
+    """Gathers appends and journals until a commit takes them, and tells their callers what came of it.
+
+    `booker` may add journals of its own when the commit is drawn up.
+    """
 
     def __init__(self) -> None:
         """Start with nothing."""
+        self.booker: Booker | None = None
+        self._booked = 0
         self._appends: list[_Append] = []
         self._writes: list[_Write] = []
         self._told: list[Told] = []
 
     def __len__(self) -> int:
-        """Count the appends, journals and notes."""
-        return len(self._appends) + len(self._writes) + len(self._told)
+        """Count the appends, journals, booked ones too, and notes."""
+        return len(self._appends) + len(self._writes) + len(self._told) + self._booked
 
     @property
     def entries(self) -> list[Entry]:
@@ -61,10 +87,10 @@ class Group:
         journals = [write.journal for write in self._writes]
         return [*journals, Journal(answers=tuple(self._told))] if self._told else journals
 
-    def append(self, entry: Entry, on_disk: Callable[[Appended], None]) -> asyncio.Future[Appended]:
+    def append(self, entry: Entry, on_disk: OnDisk, records: Sequence[Record]) -> asyncio.Future[Appended]:
         """Add a delivery; see `Spool.append`."""
         answer: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
-        self._appends.append(_Append(entry, on_disk, answer))
+        self._appends.append(_Append(entry, records, on_disk, answer))
         return answer
 
     def write(self, journal: Journal) -> asyncio.Future[Journalled]:
@@ -77,11 +103,31 @@ class Group:
         """Add what a sender was told; see `Spool.note`."""
         self._told.append(told)
 
+    def book(self, appended: Sequence[Appended | Unavailable]) -> Sequence[Journal]:
+        """Give journals to be written as well, once it is known what the appends will be."""
+        fresh = [
+            (result.number, append.records)
+            for append, result in zip(self._appends, appended, strict=True)
+            if append.records and isinstance(result, Appended) and _is_fresh(result)
+        ]
+        journals = self.booker.draw(fresh) if self.booker and fresh else ()
+        self._booked = len(journals)
+        return journals
+
+    def unbook(self) -> None:
+        """Leave out what was booked."""
+        if self.booker and self._booked:
+            self.booker.discard()
+        self._booked = 0
+
     def succeed(self, appended: Sequence[Appended | Unavailable], journalled: Sequence[Journalled]) -> None:
         """Hand on what is on disk now, in order of acceptance, and only then answer whoever waits."""
         for append, result in zip(self._appends, appended, strict=True):
             if not isinstance(result, Unavailable) and not result.duplicate:
                 _hand_on(append.on_disk, result)
+        if self.booker and self._booked:
+            self.booker.adopt(journalled[-self._booked :])
+            journalled = journalled[: -self._booked]
         for append, result in zip(self._appends, appended, strict=True):
             _tell(append.answer, result)
         for write, done in zip(self._writes, journalled, strict=not self._told):
@@ -89,6 +135,7 @@ class Group:
 
     def fail(self, fate: Unavailable) -> None:
         """Tell whoever waits that nothing was written."""
+        self.unbook()
         for append in self._appends:
             _tell(append.answer, fate)
         for write in self._writes:
@@ -101,7 +148,11 @@ async def gather() -> None:
         await asyncio.sleep(0)
 
 
-def _hand_on(on_disk: Callable[[Appended], None], appended: Appended) -> None:
+def _is_fresh(appended: Appended) -> bool:
+    return appended.status is Status.PENDING and not appended.duplicate
+
+
+def _hand_on(on_disk: OnDisk, appended: Appended) -> None:
     """Call back; a fault there must not keep the others of the commit from their answers."""
     try:
         on_disk(appended)

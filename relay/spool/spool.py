@@ -13,7 +13,7 @@ import structlog
 from relay.core.errors import Unavailable
 from relay.spool.access import Access
 from relay.spool.failure import Damaged, Hopeless
-from relay.spool.group import Group, gather
+from relay.spool.group import Booker, Group, OnDisk, gather
 from relay.spool.writer import Writer
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
+    from relay.core.model import Record
     from relay.metrics import Metrics
     from relay.spool.reader import Reader
     from relay.spool.store import Store
@@ -46,16 +47,16 @@ class Spool:
         """Name the file; `open` opens it. Sizes in bytes, `retention` in seconds, `remembered` in ids."""
         self._path, self._retention, self._metrics = path, retention, metrics
         self._access = Access(path, partial(Writer, path, max_size=max_size, remembered=remembered, ballast=ballast))
+        self.booker: Booker | None = None
         self._waiting = Group()
         self._committing: asyncio.Task[None] | None = None
         # Seconds since the epoch: when the oldest id remembered was accepted, and the oldest pending one came in.
         self.horizon_since: float | None = None
         self.pending_since: float | None = None
-        self._sweepable, self._refused = True, asyncio.Event()
-        self._at_rest = asyncio.Event()
+        self._refused, self._at_rest, self._mending = asyncio.Event(), asyncio.Event(), asyncio.Lock()
         self._at_rest.set()
         self.fault: str | None = None
-        self._damaged, self._mending = False, asyncio.Lock()
+        self._damaged, self._sweepable = False, True
 
     async def __aenter__(self) -> Self:
         """Take the lock and open the file; the ids remembered are read meanwhile. Raises `Unavailable`."""
@@ -106,13 +107,13 @@ class Spool:
         """How many ids are remembered, and the oldest delivery number among them."""
         return self._store.memory.horizon
 
-    async def append(self, entry: Entry, on_disk: Callable[[Appended], None]) -> Appended:
+    async def append(self, entry: Entry, on_disk: OnDisk, records: Sequence[Record] = ()) -> Appended:
         """Store a delivery, unless it repeats one, also within one commit; on disk when this returns.
 
-        `on_disk` is called for each delivery that was stored, in order of acceptance, before anybody who waits
-        goes on, whether or not the caller still waits: so nothing on disk is forgotten when a request is cancelled.
+        `on_disk` is called for each delivery that was stored, in order of acceptance, before anybody who waits goes
+        on, and for who waits no more as well. `records` are the delivery's own, for the booker.
         """
-        answer = self._waiting.append(entry, on_disk)
+        answer = self._waiting.append(entry, on_disk, records)
         self._wake()
         return await answer
 
@@ -169,10 +170,10 @@ class Spool:
             self._committing = None
 
     async def _commit(self, group: Group) -> None:
-        started = time.perf_counter()
+        started, group.booker = time.perf_counter(), self.booker
         self._at_rest.clear()
         try:
-            appended, journalled = await self._access.commit(group.entries, group.journals)
+            appended, journalled = await self._access.commit(group)
         except Exception as error:  # noqa: BLE001 - whoever waits must hear of it, whatever it is
             group.fail(self._fail(error))
             return
@@ -224,9 +225,8 @@ class Spool:
     async def recall(self) -> None:
         """Read the ids remembered into memory, unless they are; commits go on between. And how far back they go."""
         try:
-            whole = False
-            while not whole:
-                whole = await self._access.write(lambda writer: writer.store.recall())
+            while not await self._access.write(lambda writer: writer.store.recall()):
+                pass
             self.horizon_since = await self._access.write(lambda writer: writer.store.since())
         except Exception as error:  # noqa: BLE001 - as above
             self._fail(error)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from relay.spool.group import Book
     from relay.spool.lock import Lock
     from relay.spool.recent import RecentIds
     from relay.spool.values import Appended, Entry, Journal, Journalled, Usage
@@ -44,10 +45,7 @@ class Store:
     def __init__(
         self, path: Path, *, max_size: int, remembered: int, recent: RecentIds | None = None, lock: Lock | None = None
     ) -> None:
-        """Open the file, under its lock; `recent` are the ids remembered, when they are known already.
-
-        Raises `Unavailable` when it cannot be used.
-        """
+        """Open the file, under its lock; `recent` are the ids remembered, when known. Raises `Unavailable`."""
         self.connection = connect_writer(path)
         self._room = Room(self.connection, max_size)
         self.last_number = count(self.connection, "SELECT coalesce(max(number), 0) FROM ids")
@@ -116,12 +114,13 @@ class Store:
         return self.connection.in_transaction
 
     def prepare(
-        self, entries: Sequence[Entry], journals: Sequence[Journal], now: float
+        self, entries: Sequence[Entry], journals: Sequence[Journal], now: float, book: Book = lambda _: ()
     ) -> tuple[list[Appended | Unavailable], list[Journalled]]:
         """Write all of it in one transaction, of which nothing is on disk before `finish` has returned.
 
         An entry that cannot be taken (full, dead letters' quota) gets `Unavailable` as its answer and
-        holds back nothing else. Raises `Unavailable` when nothing was written.
+        holds back nothing else. `book` hears what is appended and may add journals, which are answered last. Raises
+        `Unavailable` when nothing was written.
         """
         ledger = Ledger(self.connection, self.last_flight)
         with self._all_or_nothing():
@@ -131,6 +130,7 @@ class Store:
                 self.connection.execute("BEGIN IMMEDIATE")
             journalled = [ledger.write(journal, now) for journal in journals]
             appended = [draft.append(entry, now) for entry in entries]
+            journalled += [ledger.write(journal, now) for journal in book(appended)]
             draft.write(now)
             finished = [done for answer in journalled for done in answer.done]
             withdrawn = len(draft.freed) + sum(len(answer.discarded) for answer in journalled)

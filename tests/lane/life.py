@@ -133,6 +133,11 @@ class Line:
         self.items.extend(items)
         self.arrival.set()
 
+    @property
+    def waiting(self) -> Iterable[Item]:
+        """Give all."""
+        return self.items
+
     async def peek(self, max_bytes: int) -> Sequence[Item]:
         """Give what has room, at least one."""
         sizes = itertools.accumulate(len(item.record.value) + len(item.record.key) for item in self.items)
@@ -173,10 +178,9 @@ class Life:
     def __init__(self, folder: Path, topic: str, sizes: Mapping[int, int] | None = None) -> None:
         """Prepare; a context manager opens and closes the spool."""
         self.topic = topic
+        self.path = folder / "spool.db"
         self.metrics = Metrics(sources=("s",), types=(), dropping=(), topics=(topic,), version="0")
-        self.spool = Spool(
-            folder / "spool.db", max_size=64 << 20, retention=1e6, remembered=10_000, metrics=self.metrics
-        )
+        self.spool = Spool(self.path, max_size=64 << 20, retention=1e6, remembered=10_000, metrics=self.metrics)
         self.done: list[Done] = []
         self._sizes = sizes or {}
 

@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from relay.core.errors import Unavailable
+from relay.lane.trouble import Trouble
 from relay.metrics import LaneState
 from tests.lane.fake_kafka import FakeKafka
 from tests.lane.life import Life
@@ -84,12 +85,12 @@ async def test_a_failure_after_a_late_answer_is_of_the_same_trouble(
     assert (published(kafka), life.doubts) == ([1], 0)
 
 
-async def test_what_only_ends_otherwise_is_told_once(life: Life) -> None:
+def test_what_only_ends_otherwise_is_told_once() -> None:
     """The last error that Kafka gave varies from attempt to attempt, and is no new trouble."""
-    lane = await life.lane(FakeKafka())
+    trouble = Trouble(TOPIC)
     with capture_logs() as told:
         for last in ("NOT_ENOUGH_REPLICAS, of partition 0", "REQUEST_TIMED_OUT, of partition 2"):
-            lane._fail(Unavailable(f"no answer within 1 s; the last error was {last}"))
-        lane._fail(Unavailable("Kafka does not answer"))
+            trouble.fail(Unavailable(f"no answer within 1 s; the last error was {last}"), 1)
+        trouble.fail(Unavailable("Kafka does not answer"), 1)
     assert [line["error"].partition(";")[0] for line in told] == ["no answer within 1 s", "Kafka does not answer"]
-    assert lane.trouble == "Kafka does not answer"
+    assert trouble.now == "Kafka does not answer"
