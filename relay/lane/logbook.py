@@ -89,7 +89,8 @@ class Logbook:
         """Draw up the journal that settles what waits, and has new flights; `adopt` or `discard` follows."""
         if self.busy:
             raise AssertionError("a journal is drawn up already: what it settles would be settled twice")
-        landed = (*(batch.flight.id for batch, _ in self._landed), *(batch.flight.id for batch in replaced))
+        gone = {batch.flight.id for batch in replaced} - {flight.id for flight in flights}
+        landed = (*(batch.flight.id for batch, _ in self._landed), *gone)
         journal = Journal(settlements=tuple(self._settlements()), landed=landed, flights=tuple(flights))
         self._drawn = Draft(journal, len(self._landed), len(self._buried), replaced)
         return journal
@@ -112,7 +113,7 @@ class Logbook:
         self._drawn = None
 
     async def reaffirm(self) -> None:
-        """Journal what is aloft once more, where a commit that failed may have taken its flights from the disk.
+        """Journal what is aloft as it was, where a commit that failed may have taken its flights from the disk.
 
         It may stand all the same, and what it put in their place is taken back. Raises `Unavailable`.
         """

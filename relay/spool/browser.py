@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from relay.core.errors import Reason
 from relay.core.model import Delivery, Status, Withdrawal
 from relay.spool.file import KEPT, rows
 from relay.spool.identity import conflict_digest_of, digest_of
@@ -15,6 +14,7 @@ from relay.spool.kept import Aloft, Kept, Known, Listed, Settled
 from relay.spool.reader import FIELDS
 from relay.spool.totals import read_totals
 from relay.spool.view import View
+from relay.spool.words import reason_of, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,7 +160,7 @@ def _find(connection: apsw.Connection, number: int) -> Kept | None:
     delivery = Delivery(source, body or b"", *fields)
     query = 'SELECT topic, partition, "offset", flight, reason, detail FROM records WHERE number = ? ORDER BY topic'
     records = tuple(
-        Settled(topic, partition, offset, flight, Reason(reason) if reason else None, detail)
+        Settled(topic, partition, offset, flight, reason_of(reason), detail)
         for topic, partition, offset, flight, reason, detail in rows(connection, query, (number,))
     )
     query = "SELECT topic, partition, id, sent_at, items FROM flights ORDER BY id"
@@ -180,7 +180,7 @@ def _listed(row: tuple[Any, ...]) -> Listed:
     listed = Listed(*row)
     return dataclasses.replace(
         listed,
-        status=Status(listed.status),
-        reason=Reason(listed.reason) if listed.reason else None,
+        status=status_of(listed.status),
+        reason=reason_of(listed.reason),
         withdrawn=Withdrawal(listed.withdrawn) if listed.withdrawn else None,
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from relay.core.model import Placed, Status
+from relay.core.model import Placed
 from relay.spool.file import rows
 from relay.spool.totals import read_totals
 from relay.spool.view import View
+from relay.spool.words import status_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import apsw
 
     from relay.core.errors import Reason
+    from relay.core.model import Status
     from relay.spool.totals import Totals
 
 PAGE = 2_000  # deliveries read in one transaction
@@ -113,6 +115,6 @@ def _page(connection: apsw.Connection, after: int, until: int) -> list[Row]:
     for number, *place in rows(connection, query, (page[0][0], page[-1][0])):
         places.setdefault(number, []).append(Placed(*place))
     return [
-        Row(number, source, event_id, Status(status), reason, tuple(places.get(number, ())), copy, bool(mirror))
+        Row(number, source, event_id, status_of(status), reason, tuple(places.get(number, ())), copy, bool(mirror))
         for number, source, event_id, status, reason, copy, mirror in page
     ]

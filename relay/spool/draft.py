@@ -13,6 +13,7 @@ from relay.spool.identity import conflict_digest_of, copy_digest_of, digest_of
 from relay.spool.mirrors import Mirrors
 from relay.spool.replays import Replays
 from relay.spool.values import Appended, Entry
+from relay.spool.words import reason_of, status_of
 
 if TYPE_CHECKING:
     import apsw
@@ -125,7 +126,7 @@ class Draft:
             return Appended(number, first.status, first.reason, first.detail, duplicate=True)
         query = f"SELECT status, {REASON}, detail FROM deliveries WHERE number = ?"  # noqa: S608 - constant
         for status, reason, detail in rows(self._connection, query, (number,)):
-            return Appended(number, Status(status), Reason(reason) if reason else None, detail, duplicate=True)
+            return Appended(number, status_of(status), reason_of(reason), detail, duplicate=True)
         # Only what was published or dropped leaves the file before its id is forgotten.
         return Appended(number, Status.PUBLISHED, None, None, duplicate=True)
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
-from relay.core.errors import Reason
 from relay.core.model import Placed, Status
 from relay.spool.draft import SIZE
 from relay.spool.file import rows
 from relay.spool.values import Done, Flight, Journal, Journalled, Settlement, Verdict
+from relay.spool.words import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,8 +25,8 @@ INSERT_RECORD = (
     "VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 INSERT_FLIGHT = (
-    "INSERT INTO flights (id, topic, partition, cluster, producer_id, producer_epoch, base_sequence, sent_at, items) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT OR REPLACE INTO flights (id, topic, partition, cluster, producer_id, producer_epoch, base_sequence, "
+    "sent_at, items) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 # A delivery has one end: only a pending one is given it.
 FINISH = (
@@ -85,8 +85,9 @@ class Ledger:
         return Journalled(flights, (*self._finish(ends, now), *self._give_up(journal.discards, now)), discarded)
 
     def _record_flight(self, flight: Flight) -> Flight:
-        self.last_flight += 1
-        flight = flight.numbered(self.last_flight)
+        if not flight.id:
+            self.last_flight += 1
+            flight = flight.numbered(self.last_flight)
         self._connection.execute(
             INSERT_FLIGHT,
             (
@@ -131,7 +132,7 @@ class Ledger:
         placed = tuple(Placed(*place) for *place, reason, _ in records if not reason)
         for _, _, _, reason, detail in records:
             if reason:
-                return replace(verdict, status=Status.DEAD, reason=Reason(reason), detail=detail), placed
+                return replace(verdict, status=Status.DEAD, reason=reason_of(reason), detail=detail), placed
         if placed:
             verdict = replace(verdict, status=Status.PUBLISHED, reason=None, detail=None)
         return verdict, placed

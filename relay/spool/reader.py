@@ -9,11 +9,11 @@ import apsw
 import msgspec
 from msgspec.structs import replace
 
-from relay.core.errors import Reason
-from relay.core.model import Delivery, Mirror, Placed, Replay, Status
+from relay.core.model import Delivery, Mirror, Placed, Replay
 from relay.spool.failure import failure
 from relay.spool.file import PENDING, REASON, UNMIRRORED, connect_reader, rows
 from relay.spool.values import Dead, Fact, Flight, Stored
+from relay.spool.words import reason_of, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -84,10 +84,10 @@ class Reader:
                     'SELECT topic, partition, "offset" FROM records WHERE number = ? AND reason IS NULL ORDER BY topic'
                 )
                 records = tuple(Placed(*row) for row in rows(self._connection, query, (number,)))
+            for event_id, status, reason in found:
+                return Fact(number, event_id, status_of(status), reason_of(reason), records)
         except FAULTS as error:
             raise _unreadable(error) from error
-        for event_id, status, reason in found:
-            return Fact(number, event_id, Status(status), Reason(reason) if reason else None, records)
         return None
 
     def unmirrored(self, after: int, sources: Sequence[str]) -> list[Dead]:

@@ -8,6 +8,7 @@ from relay.core.errors import Unavailable
 from relay.core.model import Status, Withdrawal
 from relay.spool.file import rows
 from relay.spool.values import Appended
+from relay.spool.words import status_of
 
 if TYPE_CHECKING:
     import apsw
@@ -54,7 +55,7 @@ class Replays:
         if status is Status.DEAD or (again and not of_dead):
             return None
         for number, earlier in rows(self._connection, EARLIER, (replay.of,)):
-            return Appended(number, Status(earlier), None, None, duplicate=True)
+            return Appended(number, status_of(earlier), None, None, duplicate=True)
         if withdrawn == Withdrawal.REPLAYED:  # and the replay has left
             return Appended(replay.of, Status.DROPPED, None, None, duplicate=True)
         # Its plan leaves out what is in Kafka already, which goes along with a dead letter only.
@@ -78,4 +79,4 @@ class Replays:
 
     def _state(self, number: int) -> tuple[Status | None, str | None]:
         found = rows(self._connection, "SELECT status, withdrawn FROM deliveries WHERE number = ?", (number,))
-        return (Status(found[0][0]), found[0][1]) if found else (None, None)
+        return (status_of(found[0][0]), found[0][1]) if found else (None, None)
