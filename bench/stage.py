@@ -43,14 +43,14 @@ class Stage:
         self._numbers = itertools.count(1)
 
     def start(self, stack: ExitStack, kind: str, *, config: Path = CONFIG, ack: str | None = None) -> Course:
-        """Start `bare`, `plain` or `relay`; it runs until the stack is left."""
+        """Start `bare`, `plain`, `relay` or the relay on a `slow disk`; it runs until the stack is left."""
         course = self.prepare(stack, kind, config=config, ack=ack)
         stack.enter_context(course.contender)
         return course
 
     def prepare(self, stack: ExitStack, kind: str, *, config: Path = CONFIG, ack: str | None = None) -> Course:
         """Make its topic and its folder, and say how it is started; it does not run yet."""
-        name = f"{kind}-{next(self._numbers)}"
+        name = f"{kind.replace(' ', '-')}-{next(self._numbers)}"
         folder = self.folder / name
         folder.mkdir()
         servers = self.cluster.bootstrap_servers
@@ -70,6 +70,7 @@ class Stage:
             "bare": [sys.executable, "-m", "bench.bare"],
             "plain": [sys.executable, "-m", "bench.plain", servers, f"bench.{name}"],
             "relay": ["relay", "run", "-c", str(config)],
+            "slow disk": [sys.executable, "-m", "bench.slow_disk", "run", "-c", str(config)],
         }
         return Course(Contender(kind, commands[kind], folder, variables), topic, variables)
 
