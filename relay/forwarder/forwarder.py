@@ -11,7 +11,7 @@ import structlog
 from relay.core.errors import Unavailable
 from relay.forwarder import outcome
 from relay.forwarder.backlog import Backlog
-from relay.forwarder.booker import Booker
+from relay.forwarder.booker import book
 from relay.forwarder.cursor import Cursor
 from relay.forwarder.patience import Patience
 from relay.forwarder.tally import Tally
@@ -70,7 +70,7 @@ class Forwarder:
         self._tasks: set[asyncio.Task[None]] = set()
         self._cursors: dict[str, Cursor] = {}
         self.lanes: dict[str, Lane] = {}
-        spool.booker = Booker(self.lanes)
+        spool.booker = lambda fresh: book(self.lanes, fresh)
         self.waiting = 0
 
     @property

@@ -14,14 +14,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
 
 from relay.core.errors import Reason, Unavailable
 from relay.kafka import Acknowledged, KafkaUnavailable
-from relay.lane.batch import by_partition, fitting, flights_of
+from relay.lane.batch import fitting
 from relay.lane.bookings import Bookings
 from relay.lane.logbook import Logbook
 from relay.lane.recovery import Recovery
@@ -33,10 +32,10 @@ if TYPE_CHECKING:
 
     from relay.kafka import Hurried
     from relay.lane.batch import Batch, Fresh
+    from relay.lane.bookings import Booking
     from relay.lane.committed import Item
     from relay.lane.permits import Permit
     from relay.lane.ports import Cursor, Neighbours, Producer
-    from relay.spool import Journal, Journalled
 
 log = structlog.get_logger()
 
@@ -111,20 +110,16 @@ class Lane:
         self.cursor.push(item)
         self._bookings.push(item)
 
-    def draw(self, fresh: Sequence[Fresh]) -> Journal | None:
-        """Draw up a journal for the commit that brings these records to disk; `adopt` or `discard` follows.
-
-        None when the lane journals for itself: while it is not well, or has something booked already.
-        """
-        return self._bookings.draw(fresh) if self.state is LaneState.READY else None
-
-    def adopt(self, journalled: Journalled) -> None:
-        """Take what was drawn up as on disk, with all that was pushed meanwhile."""
-        self._bookings.adopt(journalled)
-
-    def discard(self) -> None:
-        """Take what was drawn up as not written."""
-        self._bookings.discard()
+    def book(self, fresh: Sequence[Fresh]) -> Booking | None:
+        """Book the next round in the commit that brings these records to disk; None when nothing can be booked."""
+        if self.state is not LaneState.READY:
+            return None
+        try:
+            return self._bookings.draw(fresh)
+        except Exception as error:  # a fault of ours holds back this topic only
+            log.exception("lane.broken", topic=self.topic)
+            self._bookings.fail(error)
+            return None
 
     async def settle(self) -> None:
         """Write down what was acknowledged since the last commit. Raises `Unavailable`, and then keeps it."""
@@ -132,8 +127,7 @@ class Lane:
 
     async def _recover(self, permit: Permit) -> None:
         """Bring every flight that is not acknowledged to its end."""
-        with suppress(Unavailable):
-            self._recovery.board(await self._end_bookings())
+        self._recovery.note_unsent(await self._end_bookings())
         await self._logbook.settle()
         self._recovering = bool(self._logbook.aloft)
         if not self._recovering:
@@ -145,7 +139,7 @@ class Lane:
         log.info("lane.recovered", topic=self.topic)
 
     async def _publish(self, permit: Permit) -> bool:
-        """Send round after round. True when idle for so long that the producer was closed, False to give way."""
+        """Send round after round. True when nothing is left, for long or to give way; False for a fresh producer."""
         self._known = await self._neighbours.kafka.topic(self.topic)
         producer = await self._neighbours.kafka.open_producer(self._known)
         opened = time.monotonic()
@@ -158,7 +152,7 @@ class Lane:
                     return False
             return True
         finally:
-            self._bookings.close()
+            self._recovery.note_unsent(self._bookings.close())
             await producer.kill()
 
     async def _next(self, producer: Producer, permit: Permit) -> Sequence[Batch]:
@@ -167,40 +161,44 @@ class Lane:
         While a commit is under way the round's journal would wait for its end, so what that brings is taken as well.
         """
         idle_since = time.monotonic()
-        self._bookings.open(producer, min(self._known.max_batch, ROUND_BYTES))
-        while not self._bookings.ready:
-            await self._neighbours.journals.rest()
-            if self._bookings.ready:
-                break
+        while True:
+            room = min(self._known.max_batch, ROUND_BYTES)
+            self._bookings.open(producer, room)
+            if not self._bookings.due:
+                await self._neighbours.journals.rest()
+            if booked := self._bookings.take():
+                return booked
             with self._bookings.paused():  # or what is chosen here would be booked as well
-                if items := await self.cursor.peek(min(self._known.max_batch, ROUND_BYTES)):
-                    if chosen := fitting(items, self._known.max_batch):
-                        return await self._journal(producer, chosen)
+                items = await self.cursor.peek(room)
+                if chosen := fitting(items, self._known.max_batch):
+                    return await self._journal(producer, chosen)
+                if items:
                     await self._weigh(items[0])
-            if not items and await self._is_over(idle_since, permit):
+                    continue
+            if await self._idle(idle_since, permit):
                 return await self._end_bookings()
-        return self._bookings.take()
 
-    async def _is_over(self, idle_since: float, permit: Permit) -> bool:
+    async def _idle(self, since: float, permit: Permit) -> bool:
         """Wait for a record, and settle when none comes soon; True when the lane has to leave without one."""
         self._trouble.heal()
         patience = self._neighbours.idle_timeout
         if not permit.wanted and await self.cursor.wait(min(LULL, patience)):
             return False
         await self._logbook.settle()
-        if self._bookings.ready:
+        if self._bookings.due:
             return False
-        if permit.wanted or time.monotonic() - idle_since >= patience:
+        if permit.wanted or time.monotonic() - since >= patience:
             return True
         await self.cursor.wait(min(GIVE_WAY, patience))
         return False
 
     async def _end_bookings(self) -> Sequence[Batch]:
-        """Book no more; give what was booked last, in a commit that may still be under way."""
-        self._bookings.close()
+        """Book no more; give what was booked last and never sent, in a commit that may still be under way."""
+        unsent = self._bookings.close()
         if self._logbook.busy:
             await self._neighbours.journals.rest()
-        return self._bookings.take()
+            unsent = self._bookings.close()
+        return unsent
 
     async def _weigh(self, item: Item) -> None:
         """Bury a record that is too large by what is known of the topic, unless that has changed."""
@@ -212,9 +210,7 @@ class Lane:
 
     async def _journal(self, producer: Producer, items: Sequence[Item]) -> Sequence[Batch]:
         """Journal one round, a batch for each partition."""
-        groups = by_partition(items, producer.partitions)
-        sequences = {partition: producer.next_sequence(partition) for partition in groups}
-        batches = await self._logbook.write(flights_of(self.topic, groups.items(), producer.identity, sequences))
+        batches = await self._logbook.write(self._logbook.plan(producer, items))
         self.cursor.advance(items[-1].number)
         return batches
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from relay.core.errors import Unavailable
 from relay.core.model import Placed
-from relay.lane.batch import Batch
+from relay.lane.batch import Batch, N, by_partition, flights_of
 from relay.spool import Journal, Settlement
 
 if TYPE_CHECKING:
@@ -16,14 +17,13 @@ if TYPE_CHECKING:
 
     from relay.core.errors import Reason
     from relay.lane.committed import Item
-    from relay.lane.ports import Neighbours
+    from relay.lane.ports import Neighbours, Producer
     from relay.spool import Flight, Journalled
 
 
-class Draft(NamedTuple):
-    """A journal that is about to be written, and what it settles: so many of what landed and was buried first."""
+class _Drawn(NamedTuple):
+    """What a journal that was drawn up settles, so many of what landed and was buried first, and replaces."""
 
-    journal: Journal
     landed: int
     buried: int
     replaced: Sequence[Batch]
@@ -34,7 +34,8 @@ class Logbook:
 
     `aloft` holds the batches that were journalled and are not acknowledged, in the order in which
     they were journalled. Every change goes to disk in one commit, with the settlements that wait;
-    when a commit fails nothing has changed here, and the next one carries it all again. One is drawn up at a time.
+    when a commit fails nothing has changed here, and the next one carries it all again. One journal is drawn up at a
+    time: the lane's own, or one that is booked.
     """
 
     def __init__(self, topic: str, neighbours: Neighbours, aloft: Sequence[Batch]) -> None:
@@ -45,7 +46,8 @@ class Logbook:
         self._landed: list[tuple[Batch, int | None]] = []
         self._buried: list[tuple[Item, Reason, str]] = []
         self._unsure = False
-        self._drawn: Draft | None = None
+        self.partitions = 0  # the topic had when the last round was planned
+        self._drawn: _Drawn | None = None
 
     @property
     def busy(self) -> bool:
@@ -70,7 +72,9 @@ class Logbook:
         try:
             return await asyncio.shield(writing)
         except asyncio.CancelledError:
-            await asyncio.wait([writing])
+            while not writing.done():
+                with suppress(asyncio.CancelledError):  # who is cancelled again does not leave before either
+                    await asyncio.wait([writing])
             raise
 
     async def _write(self, flights: Sequence[tuple[Flight, Sequence[Item]]], replaced: Sequence[Batch]) -> list[Batch]:
@@ -85,6 +89,15 @@ class Logbook:
             raise
         return self.adopt(journalled, [items for _, items in flights])
 
+    def plan(self, producer: Producer, items: Iterable[N]) -> list[tuple[Flight, Sequence[N]]]:
+        """Describe one round, a flight for each partition, numbered behind what is aloft there."""
+        self.partitions = producer.partitions
+        groups = by_partition(items, self.partitions)
+        sequences = {partition: producer.next_sequence(partition) for partition in groups}
+        for batch in self.aloft:
+            sequences[batch.partition] = batch.flight.base_sequence + len(batch.flight.items)
+        return flights_of(self._topic, groups.items(), producer.identity, sequences)
+
     def draw(self, flights: Sequence[Flight], replaced: Sequence[Batch] = ()) -> Journal:
         """Draw up the journal that settles what waits, and has new flights; `adopt` or `discard` follows."""
         if self.busy:
@@ -92,18 +105,18 @@ class Logbook:
         gone = {batch.flight.id for batch in replaced} - {flight.id for flight in flights}
         landed = (*(batch.flight.id for batch, _ in self._landed), *gone)
         journal = Journal(settlements=tuple(self._settlements()), landed=landed, flights=tuple(flights))
-        self._drawn = Draft(journal, len(self._landed), len(self._buried), replaced)
+        self._drawn = _Drawn(len(self._landed), len(self._buried), replaced)
         return journal
 
-    def adopt(self, journalled: Journalled, boarded: Iterable[Sequence[Item]]) -> list[Batch]:
-        """Take what was drawn up as written; `boarded` are the items of each new flight. Gives the new batches."""
+    def adopt(self, journalled: Journalled, items: Iterable[Sequence[Item]]) -> list[Batch]:
+        """Take what was drawn up as written; `items` are those of each new flight. Gives the new batches."""
         if self._drawn is None:
             raise AssertionError("nothing was drawn up")
         drawn, self._drawn = self._drawn, None
         landed, self._landed = self._landed[: drawn.landed], self._landed[drawn.landed :]
         buried, self._buried = self._buried[: drawn.buried], self._buried[drawn.buried :]
         settled = [*(item for batch, _ in landed for item in batch.items), *(item for item, _, _ in buried)]
-        batches = [Batch(flight, tuple(items)) for flight, items in zip(journalled.flights, boarded, strict=True)]
+        batches = [Batch(flight, tuple(its)) for flight, its in zip(journalled.flights, items, strict=True)]
         self.aloft = [batch for batch in self.aloft if batch not in drawn.replaced] + batches
         self._neighbours.on_done(journalled.done, settled)
         return batches
@@ -125,13 +138,6 @@ class Logbook:
         """Write the settlements that wait, if any. Raises `Unavailable`."""
         if self._landed or self._buried:
             await self.write(())
-
-    def next_sequence(self, partition: int, otherwise: int) -> int:
-        """Give the sequence number behind the last flight aloft on a partition; `otherwise`, where there is none."""
-        for batch in reversed(self.aloft):
-            if batch.partition == partition:
-                return batch.flight.base_sequence + len(batch.items)
-        return otherwise
 
     def land(self, batch: Batch, base_offset: int | None) -> None:
         """Note that a batch is in Kafka: receipts may leave now, settling rides on the next commit."""

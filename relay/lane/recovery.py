@@ -49,7 +49,7 @@ class Recovery:
         self._unsent: set[int] = set()  # flights of ours that were never handed over
         self._unread: Counter[int] = Counter()  # how often it failed to read the topic back for a flight
 
-    def board(self, batches: Iterable[Batch]) -> None:
+    def note_unsent(self, batches: Iterable[Batch]) -> None:
         """Hear of flights that were journalled and never handed over: no broker can have them."""
         self._unsent.update(batch.flight.id for batch in batches)
 
@@ -61,6 +61,7 @@ class Recovery:
             await self._logbook.settle()
         self._doubted.clear()
         self._unread.clear()
+        self._unsent.clear()
 
     async def _hand_over(self, hurried: Hurried) -> None:
         """Hand over the flights of one identity, one a partition, and act on each answer."""
@@ -180,7 +181,7 @@ class Recovery:
             await producer.kill()
             flights = flights_of(self._name, groups, producer.identity, defaultdict(int))
         rebooked = await self._logbook.write(flights, replaced=replaced)
-        self.board(rebooked)
+        self.note_unsent(rebooked)
 
     def _followers(self, batch: Batch) -> list[Batch]:
         """Give what was journalled behind a batch on its partition; handed over, it is always the first there."""

@@ -3,7 +3,6 @@
 from relay.spool.browser import Browser
 from relay.spool.census import Census, Row, Tally
 from relay.spool.failure import Damaged
-from relay.spool.group import Booker
 from relay.spool.kept import Aloft, Kept, Known, Listed, Settled, Wanted
 from relay.spool.lock import InUse, Lock, in_use
 from relay.spool.memory import WARM
@@ -31,7 +30,6 @@ __all__ = [
     "WARM",
     "Aloft",
     "Appended",
-    "Booker",
     "Browser",
     "Census",
     "Damaged",

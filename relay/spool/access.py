@@ -67,7 +67,7 @@ class Access:
     async def commit(self, group: Group) -> Answers:
         """Write in one commit: here what is done in memory, in the writer's thread what may wait for the disk.
 
-        Flights are booked in the former alone.
+        Bookings join the former alone: lanes belong to the loop.
         """
         store, entries, journals = self.writer.store, group.entries, group.journals
         if self.busy or not store.is_warm(entries, journals) or not store.begin():

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import structlog
 
 from relay.core.errors import Unavailable
-from relay.core.model import Status
+from relay.core.model import Record, Status
 from relay.spool.values import Appended, Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from relay.core.model import Record
     from relay.spool.values import Entry, Journalled, Told
 
 log = structlog.get_logger()
@@ -30,20 +27,25 @@ No time is waited. Fewer and larger commits take a fifth of the relay's CPU less
 
 
 OnDisk = Callable[[Appended], None]
-Book = Callable[["Sequence[Appended | Unavailable]"], "Sequence[Journal]"]
+Book = Callable[[Sequence[Appended | Unavailable]], Sequence[Journal]]
 
 
-class Booker(Protocol):
-    """Journals flights in the very commit that brings their deliveries to disk; see `relay.forwarder.Booker`."""
+class Booking(Protocol):
+    """A journal that joins a commit when it is drawn up. Then one of `adopt` and `discard` is called, once."""
 
-    def draw(self, fresh: Sequence[tuple[int, Sequence[Record]]]) -> Sequence[Journal]:
-        """Give journals for a commit that is about to bring these deliveries to disk, by number."""
+    @property
+    def journal(self) -> Journal:
+        """What is to be written."""
 
-    def adopt(self, journalled: Sequence[Journalled]) -> None:
-        """Hear that they are on disk; what became of the deliveries was told before."""
+    def adopt(self, journalled: Journalled) -> None:
+        """Hear that it is on disk; what became of the commit's deliveries was told before. Raises nothing."""
 
     def discard(self) -> None:
-        """Hear that nothing of them is."""
+        """Hear that nothing of it is."""
+
+
+Booker = Callable[[Sequence[tuple[int, Sequence[Record]]]], Sequence[Booking]]
+"""Gives bookings for a commit that is about to bring these records of deliveries to disk, by number."""
 
 
 class _Append(NamedTuple):
@@ -61,20 +63,20 @@ class _Write(NamedTuple):
 class Group:
     """Gathers appends and journals until a commit takes them, and tells their callers what came of it.
 
-    `booker` may add journals of its own when the commit is drawn up.
+    `booker` may add bookings when the commit is drawn up.
     """
 
     def __init__(self) -> None:
         """Start with nothing."""
         self.booker: Booker | None = None
-        self._booked = 0
+        self._booked: Sequence[Booking] = ()
         self._appends: list[_Append] = []
         self._writes: list[_Write] = []
         self._told: list[Told] = []
 
     def __len__(self) -> int:
-        """Count the appends, journals, booked ones too, and notes."""
-        return len(self._appends) + len(self._writes) + len(self._told) + self._booked
+        """Count the appends, journals and notes."""
+        return len(self._appends) + len(self._writes) + len(self._told)
 
     @property
     def entries(self) -> list[Entry]:
@@ -108,29 +110,29 @@ class Group:
         fresh = [
             (result.number, append.records)
             for append, result in zip(self._appends, appended, strict=True)
-            if append.records and isinstance(result, Appended) and _is_fresh(result)
+            if isinstance(result, Appended) and _is_fresh(result)
         ]
-        journals = self.booker.draw(fresh) if self.booker and fresh else ()
-        self._booked = len(journals)
-        return journals
+        known = fresh and all(records for _, records in fresh)  # or what is booked would overtake the others
+        self._booked = self.booker(fresh) if self.booker and known else ()
+        return [booking.journal for booking in self._booked]
 
     def unbook(self) -> None:
         """Leave out what was booked."""
-        if self.booker and self._booked:
-            self.booker.discard()
-        self._booked = 0
+        for booking in self._booked:
+            booking.discard()
+        self._booked = ()
 
     def succeed(self, appended: Sequence[Appended | Unavailable], journalled: Sequence[Journalled]) -> None:
         """Hand on what is on disk now, in order of acceptance, and only then answer whoever waits."""
         for append, result in zip(self._appends, appended, strict=True):
             if not isinstance(result, Unavailable) and not result.duplicate:
                 _hand_on(append.on_disk, result)
-        if self.booker and self._booked:
-            self.booker.adopt(journalled[-self._booked :])
-            journalled = journalled[: -self._booked]
+        own = len(journalled) - len(self._booked)
+        for booking, done in zip(self._booked, journalled[own:], strict=True):
+            booking.adopt(done)
         for append, result in zip(self._appends, appended, strict=True):
             _tell(append.answer, result)
-        for write, done in zip(self._writes, journalled, strict=not self._told):
+        for write, done in zip(self._writes, journalled[:own], strict=not self._told):
             _tell(write.answer, done)
 
     def fail(self, fate: Unavailable) -> None:

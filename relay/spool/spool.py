@@ -47,7 +47,7 @@ class Spool:
         """Name the file; `open` opens it. Sizes in bytes, `retention` in seconds, `remembered` in ids."""
         self._path, self._retention, self._metrics = path, retention, metrics
         self._access = Access(path, partial(Writer, path, max_size=max_size, remembered=remembered, ballast=ballast))
-        self.booker: Booker | None = None
+        self.booker: Booker | None = None  # who joins the commits that bring deliveries to disk
         self._waiting = Group()
         self._committing: asyncio.Task[None] | None = None
         # Seconds since the epoch: when the oldest id remembered was accepted, and the oldest pending one came in.
@@ -111,7 +111,7 @@ class Spool:
         """Store a delivery, unless it repeats one, also within one commit; on disk when this returns.
 
         `on_disk` is called for each delivery that was stored, in order of acceptance, before anybody who waits goes
-        on, and for who waits no more as well. `records` are the delivery's own, for the booker.
+        on, and also when the caller was cancelled. `records` are its own, for the booker: without any none is booked.
         """
         answer = self._waiting.append(entry, on_disk, records)
         self._wake()
@@ -183,7 +183,7 @@ class Spool:
         self._sweepable = self._sweepable or any(answer.done or answer.discarded for answer in journalled)
         if self._sweepable and any(isinstance(answer, Unavailable) for answer in appended):
             self._refused.set()
-        self._metrics.committed(len(group), time.perf_counter() - started)
+        self._metrics.committed(len(appended) + len(journalled), time.perf_counter() - started)
         group.succeed(appended, journalled)
 
     async def _tend(self) -> None:

@@ -81,7 +81,7 @@ class Process:
         def on_disk(appended: Appended) -> None:
             self.forwarder.add(appended.number, delivery, processed)
 
-        await self.spool.append(entry_of(delivery, processed), on_disk)
+        await self.spool.append(entry_of(delivery, processed), on_disk, processed.records)
 
     def total(self, name: str) -> float:
         """Add up a counter over its labels."""

@@ -87,14 +87,15 @@ async def test_todays_rules_decide_except_in_flights(kafka: FakeKafka, tmp_path:
     async with process(tmp_path, kafka) as running:
         await running.accept([1])
         await kafka.hung.wait()
-        await running.accept(range(2, 11))
+        await running.accept([2])  # its flight is booked
+        await running.accept(range(3, 11))
     kafka.create_topic("elsewhere", partitions=1)
     async with process(tmp_path, kafka, routes=ELSEWHERE) as running:
         await running.forwarder.drain(10)
         assert running.spool.pending == 0
-    assert published(kafka) == [1]
+    assert published(kafka) == [1, 2]
     assert published(kafka, "elsewhere") == list(range(1, 11))
-    assert look(tmp_path / "spool.db", "SELECT count(*) FROM records") == [(11,)]
+    assert look(tmp_path / "spool.db", "SELECT count(*) FROM records") == [(12,)]
 
 
 @pytest.mark.parametrize(
