@@ -182,7 +182,8 @@ class Lane:
         """Wait for a record, and settle when none comes soon; True when the lane has to leave without one."""
         self._trouble.heal()
         patience = self._neighbours.idle_timeout
-        if not permit.wanted and await self.cursor.wait(min(LULL, patience)):
+        at_once = permit.wanted or self._logbook.buries  # who was told of a dead letter finds one
+        if not at_once and await self.cursor.wait(min(LULL, patience)):
             return False
         await self._logbook.settle()
         if self._bookings.due:

@@ -55,6 +55,11 @@ class Logbook:
         return self._drawn is not None
 
     @property
+    def buries(self) -> bool:
+        """Tell whether a delivery waits to be a dead letter."""
+        return bool(self._buried)
+
+    @property
     def oldest(self) -> float:
         """The number of the oldest delivery that waits to be settled; infinity when none does."""
         numbers = (*(batch.items[0].number for batch, _ in self._landed), *(item.number for item, _, _ in self._buried))

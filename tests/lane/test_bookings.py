@@ -388,7 +388,7 @@ async def test_a_round_that_was_never_sent_is_in_no_doubt(
             kafka.topics[TOPIC].partitions[0].producers.clear()
             kafka.topics[TOPIC].id += 1
             kafka.delivery_timeout = 0
-            await until(lambda: lane.trouble is not None)
+            await until(lambda: lane.trouble is not None or life.recoveries == 1)
             held.set()
         assert len(desk.flown[3]) == 1
         await until(lambda: life.spool.pending == 0)
@@ -487,6 +487,16 @@ async def test_a_commit_that_has_a_journal_of_the_lane_books_nothing(
             await asyncio.gather(desk.lanes[TOPIC].settle(), desk.take(1))
         assert (told, desk.flown[2]) == ([], [])
         await until(lambda: read(kafka) == by_key([1, 2]))
+
+
+async def test_a_dead_letter_is_settled_without_a_lull(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was told that it is dead finds it so at once."""
+    monkeypatch.setattr("relay.lane.lane.LULL", 600.0)
+    kafka = FakeKafka()
+    kafka.create_topic(TOPIC, partitions=1, limit=100)
+    async with publishing(life, kafka) as desk:
+        await desk.take(1)
+        await until(lambda: [done.reason for done in life.done] == [Reason.TOO_LARGE])
 
 
 @pytest.mark.parametrize("seed", range(12))
