@@ -39,7 +39,7 @@ def unheard(dones: Sequence[Done], items: Sequence[Item]) -> list[Done]:
     stood = {
         number: committed
         for number, committed, topic in ((item.number, item.committed, item.record.topic) for item in items)
-        if number not in told and not committed.settled and committed.book(topic)
+        if number not in told and not committed.settled and committed.settle(topic)
     }
     return [Done(number, one.status, one.reason, one.places) for number, one in stood.items()]
 

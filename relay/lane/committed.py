@@ -27,7 +27,7 @@ class Committed:
     """
 
     __slots__ = (
-        "_booked", "_open", "answered", "answered_at", "arrived", "awaited", "event_id", "number", "placed", "reason",
+        "_on_disk", "_open", "answered", "answered_at", "arrived", "awaited", "event_id", "number", "placed", "reason",
         "received_at", "records", "routes", "settled", "size", "source", "topics", "type", "waiting",
     )  # fmt: skip
 
@@ -60,7 +60,7 @@ class Committed:
         self.answered_at: float | None = None
         self.awaited = self.settled = False
         self.waiting: list[asyncio.Future[None]] = []
-        self._booked: frozenset[str] = frozenset()
+        self._on_disk: frozenset[str] = frozenset()
         self._open = {record.topic for record in records}
         self.size = OBJECT_BYTES  # the bytes it takes in memory, about
         for record in records:
@@ -93,11 +93,11 @@ class Committed:
         self.reason = reason
         self._close(topic)
 
-    def book(self, topic: str) -> bool:
+    def settle(self, topic: str) -> bool:
         """Note that the end of a topic's record is on disk; True when that of all its topics is."""
         if len(self.topics) > 1:
-            self._booked |= {topic}
-        return len(self.topics) == 1 or self._booked.issuperset(self.topics)
+            self._on_disk |= {topic}
+        return len(self.topics) == 1 or self._on_disk.issuperset(self.topics)
 
     def tell(self, word: str) -> None:
         """Note what its sender is told, and when; the first word counts."""

@@ -92,10 +92,10 @@ def test_nobody_is_told_who_does_not_wait() -> None:
 
 
 @pytest.mark.parametrize(
-    ("topics", "booked", "ended"),
+    ("topics", "settled", "ended"),
     [("a", "a", [True]), ("ab", "ab", [False, True]), ("abc", "aacb", [False, False, False, True])],
 )
-def test_it_is_settled_once_all_topics_are(topics: str, booked: str, ended: list[bool]) -> None:
+def test_it_is_settled_once_all_topics_are(topics: str, settled: str, ended: list[bool]) -> None:
     """The end of each topic's record comes to disk for itself, and twice is as good as once."""
     one = committed(*topics)
-    assert [one.book(topic) for topic in booked] == ended
+    assert [one.settle(topic) for topic in settled] == ended
