@@ -21,6 +21,7 @@ FOLDER = Path("build") / f"vegeta-{VERSION}"
 VEGETA = FOLDER / "vegeta"
 PATIENCE = 30  # seconds for one answer, longer than any `ack.timeout` in use
 START = 60.0  # seconds that vegeta may take beside the load itself
+NOTHING_LEFT = "no targets to attack"  # vegeta tells of a request it did not make, for want of a target, as well
 ACCEPTED = 202
 REFUSED = (429, 503)
 
@@ -33,6 +34,7 @@ class Answer(msgspec.Struct, frozen=True):
     latency: int  # nanoseconds
     seq: int = 0
     headers: dict[str, list[str]] | None = None
+    error: str = ""
 
 
 class Volley:
@@ -95,7 +97,8 @@ def latency(answers: Sequence[Answer], share: float) -> float:
 
 def parse(lines: bytes) -> list[Answer]:
     """Read what `vegeta encode -to json` writes, an answer a line."""
-    return msgspec.json.Decoder(list[Answer]).decode(b"[" + b",".join(lines.splitlines()) + b"]")
+    told = msgspec.json.Decoder(list[Answer]).decode(b"[" + b",".join(lines.splitlines()) + b"]")
+    return [answer for answer in told if answer.error != NOTHING_LEFT]
 
 
 def install() -> str | None:

@@ -132,11 +132,12 @@ RESULTS = b"""
 {"seq":1,"code":429,"timestamp":"2026-11-24T21:00:01.5Z","latency":2000000,"headers":{"Retry-After":["1"]}}
 {"seq":0,"code":202,"timestamp":"2026-11-24T21:00:01Z","latency":4000000,"error":"","body":null,"headers":{}}
 {"seq":2,"code":0,"timestamp":"2026-11-24T21:00:02.1Z","latency":1000,"error":"EOF","body":null,"headers":null}
+{"seq":3,"code":0,"timestamp":"2026-11-24T21:00:02.2Z","latency":900,"error":"no targets to attack","headers":null}
 """
 
 
 def test_a_volley_counts_and_times_what_vegeta_tells() -> None:
-    """Each request is accepted, refused or broken; the rate and the lateness are those of what was really sent."""
+    """Each request is accepted, refused or broken, unless none was made; rate and lateness are of what was sent."""
     fired = volley.Volley(volley.parse(RESULTS.strip()), asked=2)
     assert (len(fired.accepted), len(fired.refused), fired.broken) == (1, 1, 1)
     assert volley.latency(fired.accepted, 1) == pytest.approx(0.004)
