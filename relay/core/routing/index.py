@@ -8,7 +8,6 @@ cannot match; whether a candidate does is for `search` to say.
 from __future__ import annotations
 
 import enum
-import itertools
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,7 +15,7 @@ from relay.core.routing.path import value_at
 from relay.core.routing.predicate import AllOf, AnyOf, Glob, OneOf, Prefix, Suffix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from relay.core.model import Event, Predicate, Route
     from relay.core.routing.path import Path
@@ -47,6 +46,39 @@ class _Anchor(NamedTuple):
     values: frozenset[object]
 
 
+class _Anchored:
+    """The rules whose anchor is at one path, by the value there, and by what stands at a place of its text."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._whole: dict[object, list[int]] = {}
+        self._parts: dict[Place, dict[int, dict[object, list[int]]]] = {place: {} for place in Place}
+
+    def add(self, number: int, anchor: _Anchor) -> None:
+        """Let a rule be found by its anchor."""
+        whole = anchor.place is Place.WHOLE
+        rules = self._whole if whole else self._parts[anchor.place].setdefault(anchor.length, {})
+        for value in anchor.values:
+            rules.setdefault(value, []).append(number)
+
+    def find(self, value: object) -> list[int]:
+        """Give the rules of which an anchor stands in a value, and perhaps others."""
+        if isinstance(value, (dict, list)):
+            return []  # no predicate with an anchor holds for them, and no look-up takes them
+        found = [*self._whole.get(value, ())]
+        if not isinstance(value, str):
+            return found
+        for length, rules in self._parts[Place.HEAD].items():
+            found += rules.get(value[:length], ())
+        for length, rules in self._parts[Place.TAIL].items():
+            found += rules.get(value[-length:], ())
+        for length, rules in self._parts[Place.MIDDLE].items():
+            every = len(value) > LONG
+            for piece in rules if every else {value[at : at + length] for at in range(len(value) - length + 1)}:
+                found += rules.get(piece, ())
+        return found
+
+
 class Index:
     """Rules, in order, and where to look for those that an event can match."""
 
@@ -56,45 +88,23 @@ class Index:
         shared = Counter((*where, value) for some in offered for *where, values in some for value in values)
         self._routes = tuple(routes)
         self._always: list[int] = []
-        self._found: dict[Path, dict[tuple[Place, int], dict[object, list[int]]]] = {}
+        self._found: dict[Path, _Anchored] = {}
         for number, some in enumerate(offered):
             if not some:
                 self._always.append(number)
                 continue
             anchor = min(some, key=lambda one: sum(shared[(*one[:3], value)] for value in one.values))
-            rules = self._found.setdefault(anchor.path, {}).setdefault((anchor.place, anchor.length), {})
-            for value in anchor.values:
-                rules.setdefault(value, []).append(number)
+            self._found.setdefault(anchor.path, _Anchored()).add(number, anchor)
         self._candidates_of_any = tuple(self._routes[number] for number in self._always)
 
     def candidates(self, event: Event) -> Sequence[Route]:
         """Give all rules that match the event, and perhaps others, in order; total."""
         found: list[int] = []
-        for path, places in self._found.items():
-            value = value_at(event, path)
-            if isinstance(value, dict | list):
-                continue  # no predicate with an anchor holds for them, and no look-up takes them
-            for (place, length), rules in places.items():
-                if place is Place.MIDDLE and isinstance(value, str) and len(value) > LONG:
-                    found += itertools.chain.from_iterable(rules.values())
-                else:
-                    found += itertools.chain.from_iterable(rules.get(one, ()) for one in _pieces(value, place, length))
+        for path, anchored in self._found.items():
+            found += anchored.find(value_at(event, path))
         if not found:
             return self._candidates_of_any
         return [self._routes[number] for number in sorted(found + self._always)]
-
-
-def _pieces(value: object, place: Place, length: int) -> Iterable[object]:
-    """Give what stands at that place of a value: for the middle all there is, each once."""
-    if place is Place.WHOLE:
-        return (value,)
-    if not isinstance(value, str):
-        return ()
-    if place is Place.HEAD:
-        return (value[:length],)
-    if place is Place.TAIL:
-        return (value[-length:],)
-    return {value[at : at + length] for at in range(len(value) - length + 1)}
 
 
 def _anchors_of(rule: Route) -> Iterator[_Anchor]:
