@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
+from relay.core.errors import Unavailable
 from relay.lane import Item
 
 if TYPE_CHECKING:
@@ -79,13 +81,17 @@ class Cursor:
 
         At most about `max_bytes`, but at least one. Raises `Unavailable`.
         """
-        while self._behind and not self._page:
-            await self._turn_page()
+        await self._read_on()
         items = self._page or self._queue
         if not items and not self._behind:
             self._position = self._window.last
         room = [max_bytes]
         return list(takewhile(lambda item: _fits(item, room), items)) or list(islice(items, 1))
+
+    async def read_ahead(self) -> None:
+        """Read the next records from the spool, if that is where they are; what fails is tried again by `peek`."""
+        with suppress(Unavailable):
+            await self._read_on()
 
     def advance(self, number: int) -> None:
         """Move past a delivery: what was given up to it is journalled."""
@@ -108,8 +114,12 @@ class Cursor:
             return False
         return True
 
+    async def _read_on(self) -> None:
+        """Read until a record of this topic is found or the window is reached."""
+        while self._behind and not self._page:
+            await self._turn_page()
+
     async def _turn_page(self) -> None:
-        """Read on, until a record of this topic is found or the window is reached."""
         until = self._window.first - 1
         if self._position >= until:
             self._behind = False

@@ -216,8 +216,12 @@ class Lane:
         return batches
 
     async def _send(self, producer: Producer, batches: Sequence[Batch], hurried: Hurried) -> None:
-        """Send one round; note what was acknowledged."""
-        outcomes = await producer.send({batch.partition: batch.records for batch in batches}, hurried)
+        """Send one round, and read on meanwhile; note what was acknowledged."""
+        sending = producer.send({batch.partition: batch.records for batch in batches}, hurried)
+        if self.cursor.behind:
+            outcomes, _ = await asyncio.gather(sending, self.cursor.read_ahead())
+        else:
+            outcomes = await sending
         broken = None
         for batch in batches:
             outcome = outcomes[batch.partition]

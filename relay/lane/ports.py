@@ -84,6 +84,9 @@ class Cursor(Protocol):
     async def peek(self, max_bytes: int) -> Sequence[Item]:
         """Give the next records in order, without moving; none when there are none. Raises `Unavailable`."""
 
+    async def read_ahead(self) -> None:
+        """Read the next records from the spool, if that is where they are; what fails is tried again by `peek`."""
+
     def advance(self, number: int) -> None:
         """Move past a delivery: what was given up to it is journalled."""
 

@@ -32,8 +32,8 @@ FIELDS = "number, source, body, signature, key_id, received_at, traceparent"  # 
 STORED = """
     SELECT json_group_array(json_array(
         number, CAST(source AS TEXT), hex(body), CAST(signature AS TEXT), CAST(key_id AS TEXT),
-        CAST(received_at AS REAL), CAST(traceparent AS TEXT), replay_of, mirror_of, CAST(target AS TEXT),
-        CAST(because AS TEXT),
+        CAST(received_at AS REAL), CAST(traceparent AS TEXT),
+        json_array(replay_of, mirror_of, CAST(target AS TEXT), CAST(because AS TEXT)),
         json((SELECT json_group_array(CAST(topic AS TEXT)) FROM records WHERE records.number = deliveries.number))
     ) ORDER BY number) FROM deliveries JOIN bodies USING (number) WHERE number IN
 """
@@ -124,9 +124,7 @@ class Reader:
             ((found,),) = rows(self._connection, STORED + which, bindings)
             return [
                 Stored(number, Delivery(source, bytes.fromhex(body), *delivery), tuple(settled), _copy(*copy))
-                for number, source, body, *delivery, copy, settled in (
-                    (*row[:7], row[7:11], row[11]) for row in msgspec.json.decode(found)
-                )
+                for number, source, body, *delivery, copy, settled in msgspec.json.decode(found)
             ]
         except FAULTS as error:
             raise _unreadable(error) from error

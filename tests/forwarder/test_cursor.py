@@ -93,6 +93,7 @@ class World:
             self.seen[topic] += [item.number for item in items]
             self.cursors[topic].advance(items[-1].number)
             self.aloft[topic] = items
+            await self.cursors[topic].read_ahead()  # while Kafka answers
 
     def _store(self, topics: Sequence[str]) -> None:
         number = self.window.last

@@ -19,8 +19,14 @@ if TYPE_CHECKING:
     import pytest
 
     from relay.spool import Appended, Journal, Journalled
+    from tests.forwarder.process import Process
 
 LATER = "ProvisioningCompleted"
+
+
+def _in_hand(running: Process) -> list[int]:
+    """Give the numbers of what the one lane has read from disk and not journalled."""
+    return [item.number for item in running.forwarder._cursors[STARTED]._page]
 
 
 async def test_the_record_that_opens_a_lane_comes_first_even_if_it_leaves_the_window(
@@ -33,6 +39,23 @@ async def test_the_record_that_opens_a_lane_comes_first_even_if_it_leaves_the_wi
         await running.accept(range(1, 31))
         await until(lambda: bool(running.forwarder.lanes[STARTED].trouble))
         kafka.create_topic(STARTED, partitions=1)
+        await until(lambda: running.spool.pending == 0)
+    assert published(kafka) == list(range(1, 31))
+
+
+async def test_a_lane_reads_on_while_kafka_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is pending on disk is read a piece at a time, and the next piece not only once the last one is in Kafka."""
+    monkeypatch.setattr("relay.spool.reader.PAGE_ROWS", 10)
+    kafka = FakeKafka()
+    async with process(tmp_path, kafka) as running:
+        await running.accept(range(1, 31))
+    kafka.create_topic(STARTED, partitions=1)
+    kafka.faults.append(HANG)
+    async with process(tmp_path, kafka) as running:
+        await kafka.hung.wait()
+        await until(lambda: _in_hand(running) == list(range(11, 21)))
+        assert published(kafka) == []
+    async with process(tmp_path, kafka) as running:
         await until(lambda: running.spool.pending == 0)
     assert published(kafka) == list(range(1, 31))
 

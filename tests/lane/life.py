@@ -144,6 +144,9 @@ class Line:
         fitting = [item for item, size in zip(self.items, sizes, strict=False) if size <= max_bytes]
         return fitting or list(self.items)[:1]
 
+    async def read_ahead(self) -> None:
+        """Find all in memory."""
+
     def advance(self, number: int) -> None:
         """Move on."""
         while self.items and self.items[0].number <= number:
