@@ -16,6 +16,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
 
 from relay.kafka.attempt import unreachable
+from relay.kafka.refreshes import pace
 from relay.kafka.refusals import refused
 from relay.kafka.retries import noted
 from relay.kafka.values import Acknowledged, Identity, KafkaUnavailable, Kind, Outcome, Refused
@@ -58,7 +59,8 @@ class Producer:
     """Sends batches of one topic to Kafka (acks=all), each numbered so that it can be handed over again.
 
     What aiokafka keeps private and this needs (`_txn_manager` with its producer id and sequence
-    numbers, `_sender` with its task, `_closed`) is reached here, why it tries again in `retries`, and nowhere else.
+    numbers, `_sender` with its task, `_closed`) is reached here, why it tries again in `retries`, how often it asks
+    where partitions are in `refreshes`, and nowhere else.
     """
 
     def __init__(self, topic: Topic, connection: Connection, *, idempotence: bool, delivery_timeout: float) -> None:
@@ -76,6 +78,7 @@ class Producer:
             metadata_max_age_ms=METADATA_AGE,
         )
         self._producer.client.set_topics([topic.name])  # else each refresh would bring all that the cluster has
+        pace(self._producer.client)
         self._retried = noted(self._producer)
         self._identity = Identity("", -1, -1)
 

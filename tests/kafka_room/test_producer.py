@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import MessageSizeTooLargeError, NotEnoughReplicasError
 from aiokafka.producer import sender
 from aiokafka.producer.message_accumulator import MessageBatch
@@ -31,8 +33,11 @@ from relay.kafka import (
     partition_of,
     record_size,
 )
+from relay.kafka.metadata import MetadataRequest
 from relay.kafka.producer import SEQUENCE_MAX
+from relay.kafka.refreshes import PAUSE
 from relay.kafka.retries import noted
+from tests.kafka.admin import Admin
 from tests.kafka.broker import CLUSTER_ID
 from tests.kafka.reader import read_topic
 from tests.kafka_room.conftest import freeze
@@ -93,6 +98,28 @@ async def test_a_batch_is_sent_and_numbered(tidy: None, cluster: Cluster, kafka:
     assert len(read) == 6
     # Brokers forget producers by the records' time stamps: they are the time of sending.
     assert all(began - 0.001 <= r.timestamp / 1000 <= ended for r in read)
+
+
+async def test_a_topic_that_is_gone_is_not_asked_for_all_the_time(
+    cluster: Cluster, kafka: Brokers, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Left to itself aiokafka asks where its partitions are as often as brokers answer; ten times a second will do."""
+    producer = await cluster.open_producer(await cluster.topic(topic))
+    await asyncio.to_thread(Admin(kafka.bootstrap_servers).delete, topic)
+    asked: list[float] = []
+    send = AIOKafkaConnection.send
+
+    def noting(connection: AIOKafkaConnection, request: object, **options: bool) -> object:
+        if isinstance(request, MetadataRequest):
+            asked.append(time.monotonic())
+        return send(connection, request, **options)
+
+    monkeypatch.setattr(AIOKafkaConnection, "send", noting)
+    outcome = await producer.send({0: records(topic, 1)}, lambda waited, _: waited > 1)
+    assert isinstance(outcome[0], Refused)
+    assert len(asked) > 3, "nothing was asked for: nothing is proved"
+    assert all(later - earlier > PAUSE / 2 for earlier, later in itertools.pairwise(asked))
+    await producer.kill()
 
 
 async def test_a_batch_is_recognised_under_its_numbers(cluster: Cluster, kafka: Brokers, topic: str) -> None:
