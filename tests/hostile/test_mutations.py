@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 COUNT = int(os.environ.get("MUTATIONS", "50000"))
 FIRST = 5000  # after so many the relay has what memory it needs
+REMEMBERED = 100_000  # ids: the table for a million becomes resident as good traffic writes it, 8 MB in some minutes
 SEED = 20_231_005
 
 
@@ -45,7 +46,8 @@ def test_of_all_mutations_only_the_original_passes(kafka: Cluster, tmp_path: Pat
     What is accepted are the originals, once each, and the good traffic beside. Memory does not grow with them.
     """
     listen = {"host": "127.0.0.1", "port": 0, "max_in_flight": 10_000, "header_timeout": "1s", "body_timeout": "1s"}
-    configuration = settings(kafka.bootstrap_servers, tmp_path, "hostile.mutations", listen=listen)
+    sections = {"listen": listen, "dedupe": {"ids": REMEMBERED}}
+    configuration = settings(kafka.bootstrap_servers, tmp_path, "hostile.mutations", **sections)
     with Running(tmp_path, configuration) as relay:
         with good_traffic_beside(relay, lambda: ORIGINALS):
             mutated(relay.port, SEED + 1, FIRST)
