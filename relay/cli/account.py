@@ -34,7 +34,7 @@ def status_of(listed: Listed) -> str:
 
 
 def tell_account(kept: Kept, account: Account) -> None:
-    """Print what happened to a delivery, in the order in which it happened."""
+    """Print what happened to a delivery."""
     listed, delivery = kept.listed, kept.delivery
     body = "its body swept to make room" if kept.body_swept else f"{len(delivery.body)} bytes"
     click.echo(f"delivery {listed.number}: {status_of(listed)}")
@@ -45,16 +45,14 @@ def tell_account(kept: Kept, account: Account) -> None:
         ("received", f"{moment(listed.received_at)}, {body}, signed with key {delivery.key_id}"),
         ("accepted", moment(kept.accepted_at) or "(its id has left the memory of repeats)"),
         *_records(kept, account.waiting),
+        ("sender", _answer(listed)),
         ("settled", moment(listed.settled_at) or "not yet"),
         *_history(kept),
-        ("sender", _answer(listed)),
         ("repeats", _repeats(listed)),
         ("signature", account.check.text),
     ])  # fmt: skip
     if listed.status is Status.PENDING:
-        click.echo(
-            "the relay says" if account.health is not None else "no relay answers: it goes on when one is started"
-        )
+        click.echo("the relay says" if account.health is not None else account.silence)
         for row in account.health or ():
             click.echo(f"  {row.state:<4}  {safe(row.name)}: {safe(row.detail)}")
 
@@ -149,7 +147,7 @@ def _answer(listed: Listed) -> str:
     if listed.replay_of or listed.mirror_of:
         return f"none: it is a {'replay' if listed.replay_of else 'mirror'}"
     if listed.answered is None and listed.status is Status.PENDING:
-        return "nothing is noted yet: it waits for its answer, or the relay ended before it gave one"
+        return "nothing is noted yet: it waits for its answer, has just had it, or the relay ended before it gave one"
     if listed.answered is None:
         return "what it was told is not known: the relay was started anew before the delivery was settled"
     return f"was told {listed.answered} at {moment(listed.answered_at)}"

@@ -13,7 +13,7 @@ from relay.cli.account import listed_fields
 from relay.cli.exits import NO, UNEXPECTED, fail, leave
 from relay.cli.options import source_named
 from relay.cli.text import moment, safe
-from relay.core.errors import Unavailable
+from relay.core.errors import Reason, Unavailable
 from relay.spool import Browser, Wanted
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 NUMBER_DIGITS = 18  # a longer row of digits is no number that SQLite could hold
 CHUNK = 500  # lines laid out together
+NEVER_STORED = (
+    "; one that was answered 4xx has left its reason in `relay rejected list` while that relay runs, and one that was "
+    "answered 429 or 503 was not stored, and had to be sent again"
+)
 TITLES = ("DELIVERY", "RECEIVED", "SOURCE", "TYPE", "STATUS", "ID")
 
 
@@ -58,7 +62,8 @@ def look_up(  # noqa: RET503 - `fail` does not return
     """Find the delivery that is meant, or say what there is instead and end.
 
     Digits are a number, and an event's id where no delivery has that number. Copies are not meant by the id of what
-    they repeat. An id that several deliveries have is answered with all. `aside` ends what is said when none is found.
+    they repeat. An id that several deliveries have is answered with all, and one that nobody has with the dead letters
+    that were not readable and hold it. `aside` ends what is said when none is found.
     """
     number = int(named) if named.isdecimal() and named.isascii() and len(named) <= NUMBER_DIGITS else None
     with browsing(config, aside) as browser:
@@ -73,6 +78,9 @@ def look_up(  # noqa: RET503 - `fail` does not return
             fail(f"{len(found)} deliveries have the id {safe(named)}: name one by its number", NO)
         if source is not None:
             source_named(config, source)
+        unread = Wanted(reason=Reason.MALFORMED, source=source, holding=named.encode(errors="surrogateescape"))
+        if number is None and tell_list(browser.list(unread, oldest_first=True), as_json=as_json):
+            fail(f"no delivery has the id {safe(named)}; these could not be read, and it stands in their bodies", NO)
         if known := _remembered(browser, config, named, number, source):
             _tell_gone(known, browser.lost(), as_json=as_json)
         fail(_unknown(browser.last_number(), named, number) + aside, NO)
@@ -91,8 +99,7 @@ def _unknown(last: int, named: str, number: int | None) -> str:
     if number is not None and 0 < number <= last:
         return f"delivery {number} was accepted, and has left the spool so long ago that its id is forgotten"
     what = f"no delivery {number} (the last is {last})" if number is not None else f"no delivery with id {safe(named)}"
-    refused = "" if number is not None else "; one that was refused has left its reason in `relay rejected list`"
-    return f"there is {what}, neither kept nor remembered{refused}"
+    return f"there is {what}, neither kept nor remembered{'' if number is not None else NEVER_STORED}"
 
 
 def tell_list(found: Iterator[Listed], *, as_json: bool) -> int:

@@ -14,7 +14,7 @@ from relay.core.ruling import rule_on
 from relay.health import ask_ready
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from relay.config import Config
     from relay.core.ruling import Ruling
@@ -44,13 +44,14 @@ class Account(NamedTuple):
     """What is told of a stored delivery beside what the spool holds of it.
 
     `waiting` are the topics whose record is neither settled nor in a flight. `health` is what the running
-    relay says about a pending one: None when none answers, or when the delivery is not pending.
+    relay says about a pending one: None when the delivery is not pending, or nothing is said, and `silence` why.
     """
 
     ruling: Ruling | None
     check: Check
     waiting: list[str]
     health: tuple[Row, ...] | None
+    silence: str = "no relay answers: it goes on when one is started"
 
 
 def pipeline_of(config: Config) -> Pipeline:
@@ -69,24 +70,27 @@ def account_of(config: Config, kept: Kept, *, secrets: bool) -> Account:
         return Account(ruling, check, [], None)
     topics = (kept.listed.target,) if kept.listed.target else ruling.topics if ruling else ()
     begun = [*(record.topic for record in kept.records), *(one.topic for one in kept.aloft)]
-    health = _ask_relay(config, kept, [*topics, *begun])
-    return Account(ruling, check, [topic for topic in topics if topic not in begun], health)
+    waiting = [topic for topic in topics if topic not in begun]
+    if not config.admin.port:
+        return Account(ruling, check, waiting, None, "whether a relay runs cannot be asked: admin.port is 0")
+    return Account(ruling, check, waiting, _ask_relay(config, kept, [*topics, *begun]))
 
 
 def difference(kept: Kept, ruling: Ruling | None) -> str | None:
-    """Say what today's rules would do otherwise than was done; None when it is the same, or is still to come."""
+    """Say what today's rules would do otherwise than was done, or will be; None when it is the same.
+
+    Of what was published its topics are known, and no keys and headers any more.
+    """
     listed = kept.listed
-    if (
-        ruling is None
-        or listed.status is Status.PENDING
-        or listed.withdrawn
-        or listed.target
-        or listed.reason is Reason.ID_CONFLICT
-    ):
+    if ruling is None or listed.withdrawn or listed.target or listed.reason is Reason.ID_CONFLICT:
         return None
+    now = _outcome(ruling)
+    if listed.status is Status.PENDING:
+        begun = ruling.topics or kept.records or kept.aloft
+        return None if begun else f"a relay that is started with these rules makes it {now}"
     by_rules = listed.status is Status.DEAD and listed.reason in OF_ROUTING
-    then = f"dead, {listed.reason}" if by_rules else "dropped" if listed.status is Status.DROPPED else _to(kept)
-    now = f"dead, {ruling.fate.reason}" if ruling.fate else _topics(ruling.topics) if ruling.topics else "dropped"
+    dropped = _dropped(listed.detail) if listed.status is Status.DROPPED else None
+    then = f"dead, {listed.reason}" if by_rules else dropped or _topics(record.topic for record in kept.records)
     return f"it was {then}; by today's rules it would be {now}" if then != now else None
 
 
@@ -100,12 +104,20 @@ def conflict_with(kept: Kept) -> int | None:
     return int(named[1]) if named else None
 
 
-def _to(kept: Kept) -> str:
-    return _topics(tuple(record.topic for record in kept.records))
+def _outcome(ruling: Ruling) -> str:
+    if ruling.topics:
+        return _topics(ruling.topics)
+    if ruling.processed:
+        return _dropped(ruling.processed.dropped_by)
+    return f"dead, {ruling.fate and ruling.fate.reason}"
 
 
-def _topics(topics: tuple[str, ...]) -> str:
+def _topics(topics: Iterable[str]) -> str:
     return f"for {', '.join(sorted(topics))}"
+
+
+def _dropped(rule: str | None) -> str:
+    return f"dropped by the rule {rule}"
 
 
 def _check_signature(config: Config, kept: Kept, *, secrets: bool) -> Check:

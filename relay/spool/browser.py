@@ -90,7 +90,7 @@ class Browser:
 
     def first_of(self, source: str, dedupe_id: str, remembered: int | None = None) -> Known | None:
         """Find the delivery that has this id already; among the last `remembered`, as the next append would, or all."""
-        return self._by_digest(digest_of(source, dedupe_id), remembered)
+        return self._by_digest(digest_of(_readable(source), _readable(dedupe_id)), remembered)
 
     def conflict_of(
         self, source: str, dedupe_id: str, fingerprint: bytes, remembered: int | None = None
@@ -129,9 +129,10 @@ class _Query:
             "reason = ?": wanted.reason,
             "received_at >= ?": wanted.since,
             "received_at < ?": wanted.until,
+            "(SELECT instr(body, ?) FROM bodies WHERE bodies.number = deliveries.number) > 0": wanted.holding,
         }
         asked = {condition: value for condition, value in conditions.items() if value is not None}
-        self._values = tuple(asked.values())
+        self._values = tuple(_readable(value) if isinstance(value, str) else value for value in asked.values())
         self._edge = (
             f"SELECT {edge}(number) FROM (SELECT number FROM deliveries "  # noqa: S608 - constants
             f"{kept}number BETWEEN ? AND ? ORDER BY number {order} LIMIT {PAGE})"
@@ -149,6 +150,11 @@ class _Query:
             return [], None
         low, high = (low, edge) if self._oldest_first else (edge, high)
         return [_listed(row) for row in rows(connection, self._page, (low, high, *self._values))], edge
+
+
+def _readable(text: str) -> str:
+    """Give a text that a person typed as UTF-8 has it, as all that is kept: what is no UTF-8 is like nothing."""
+    return text.encode(errors="surrogatepass").decode(errors="replace")
 
 
 def _find(connection: apsw.Connection, number: int) -> Kept | None:

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which deliveries are looked for; None is any. Times bound `received_at`: `since` included, `until` not."""
+    """Which deliveries are looked for; None is any. Times bound `received_at`: `since` included, `until` not.
+
+    `holding` is what stands somewhere in the body, byte for byte.
+    """
 
     status: Status | None = None
     type: str | None = None
@@ -21,6 +24,7 @@ class Wanted:
     reason: Reason | None = None
     since: float | None = None
     until: float | None = None
+    holding: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

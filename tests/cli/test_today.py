@@ -52,6 +52,33 @@ def test_of_a_pending_delivery_each_record_has_its_place(config: str, tmp_path: 
         assert line in text
 
 
+def test_what_other_rules_will_make_of_a_pending_one_is_told(config: str, tmp_path: Path) -> None:
+    """Nothing of it was sent yet, and a start routes it anew: what comes of that is a note, unless it is published."""
+    with opened(tmp_path / "spool.db") as store:
+        append(store, entry("1", body=event(event_id="1")))
+    assert json.loads(relay("explain", "1", "--json", "-c", config).stdout)["differs"] is None
+    changed = tmp_path / "changed.yaml"
+    for routes, fate, code in (
+        ([{"name": "none", "match": {"type": "Other"}, "topics": ["a"]}], "dead, unroutable", 1),
+        ([{"name": "silence", "drop": True}], "dropped by the rule silence", 0),
+    ):
+        changed.write_text(json.dumps(json.loads((tmp_path / "relay.yaml").read_text()) | {"routes": routes}))
+        done = relay("explain", "1", "-c", str(changed))
+        note = f"note: a relay that is started with these rules makes it {fate}"
+        assert (done.returncode, done.stdout.splitlines()[-1]) == (code, note)
+
+
+def test_a_relay_that_cannot_be_asked_is_not_taken_for_none(tmp_path: Path) -> None:
+    """Without the admin listener nobody knows from here whether a relay runs."""
+    file = tmp_path / "relay.yaml"
+    file.write_text(json.dumps(settings("127.0.0.1:9", tmp_path, "a")))
+    with opened(tmp_path / "spool.db") as store:
+        append(store, entry("1", body=event(event_id="1")))
+    text = relay("explain", "1", "-c", str(file)).stdout
+    assert "whether a relay runs cannot be asked: admin.port is 0" in text
+    assert "no relay answers" not in text
+
+
 @pytest.mark.parametrize("named", ["1", "gone"])
 def test_what_has_left_is_told_with_its_number_and_time(config: str, tmp_path: Path, named: str) -> None:
     """By number and by id: when it was accepted, and that it was published or dropped; exit 1."""
