@@ -26,7 +26,7 @@ def bodies() -> list[bytes]:
 def seeds(target: str) -> list[bytes]:
     """Give the inputs from which a target sets out."""
     match target:
-        case "signature":
+        case "signature" | "doctor":
             return [f"{request['signature']}\n{request['body']}".encode() for request in _requests()]
         case "envelope":
             return [

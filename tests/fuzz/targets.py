@@ -17,15 +17,18 @@ import msgspec
 
 from relay.config import Faulty, load
 from relay.core import cloudevents, pipeline, signature
+from relay.core.doctor import diagnose, sentence_of
 from relay.core.errors import Reason, Rejected, Undeliverable
 from relay.core.gate import client_of, is_in, neighbourhood
 from relay.core.members import deeper_than, members, repeats_key
 from relay.core.model import Envelope, Event, Mode, Signs
 from relay.core.outline import MAX_DEPTH, MAX_ID
 from relay.core.routing import RuleError, Unrouted, compile_route, route
+from relay.core.routing.explanation import Verdict
 from relay.core.routing.index import Index
 from relay.core.routing.path import MISSING, value_at
 from relay.core.routing.template import legal_topic
+from relay.core.ruling import rule_on
 from relay.core.syskit import parse
 from tests.core.samples import CONTENT_SOURCE, SOURCE, deliver
 from tests.fuzz.oracle import Members, NotJSONError, depth_of, is_plain, only, read, repeats
@@ -51,6 +54,7 @@ RULES: dict[str, dict[str, object]] = {
 }
 ROUTES = tuple(compile_route(name, rule) for name, rule in RULES.items())
 INDEX = Index(ROUTES)
+DOCTORED = 50  # messages that the doctor tries
 PROXIES = tuple(ip_network(network) for network in ("10.0.0.0/8", "fd00::/8", "192.0.2.1/32"))
 
 
@@ -115,6 +119,7 @@ def check_pipeline(body: bytes) -> None:
         delivery = deliver(body, source)
         for envelope in ENVELOPES:
             _check_process(delivery, source, envelope)
+            _check_ruling(delivery, source, envelope)
         try:
             event = parse(delivery, source)
         except Undeliverable:
@@ -173,6 +178,18 @@ def check_routing(text: bytes) -> None:
         key.encode()
 
 
+def check_doctor(text: bytes) -> None:
+    """What is signed has no mistake, and of what is refused some are found or none; the secret is in no sentence."""
+    line, _, body = text.partition(b"\n")
+    secret = SOURCE.keys[0].secret
+    right = signature.sign(secret, body)
+    for header in (right, line.decode("utf-8", "surrogateescape")):
+        steps = iter(range(DOCTORED))
+        found = diagnose([SOURCE, CONTENT_SOURCE], [header], body, lambda: next(steps, None) is not None)  # noqa: B023 - at once
+        assert secret.decode() not in sentence_of(found, len(body))
+        assert header != right or (found and not found.mistakes)
+
+
 def check_gate(text: bytes) -> None:
     """A client (the first line is who connected) is found or none; only a trusted proxy is believed who it is."""
     peer, *forwarded = text.decode("latin-1").split("\n")
@@ -206,6 +223,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "pipeline": check_pipeline,
     "envelope": check_envelope,
     "routing": check_routing,
+    "doctor": check_doctor,
     "gate": check_gate,
     "config": check_config,
 }
@@ -276,6 +294,19 @@ def _check_process(delivery: Delivery, source: Source, envelope: Envelope) -> No
         assert legal_topic(record.topic)
         _check_record(record, done.event, envelope, delivery.traceparent)
         assert pipeline.encode_for(delivery, source, envelope, record.topic, record.key) == record
+
+
+def _check_ruling(delivery: Delivery, source: Source, envelope: Envelope) -> None:
+    """What is told of the rules is what they do: the same records or the same fate, and who matched."""
+    ruling = rule_on(delivery, pipeline.Pipeline({source.name: source}, ROUTES, envelope))
+    try:
+        done = pipeline.process(delivery, source, ROUTES, envelope)
+    except Undeliverable as fate:
+        assert ruling.fate
+        assert (ruling.fate.reason, ruling.fate.detail) == (fate.reason, fate.detail)
+        return
+    assert ruling.processed == done
+    assert tuple(one.rule for one in ruling.findings if one.verdict is Verdict.MATCHED) == done.routes
 
 
 def _check_data(data: bytes, content: object, body: bytes) -> None:
