@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from relay.core.routing.explanation import Condition, Finding, Trial
     from relay.core.ruling import Ruling
 
+LARGE = 900_000  # bytes that every topic takes which nobody has changed
 _MARKS = {Verdict.MATCHED: "+", Verdict.NOT_MATCHED: "-", Verdict.NOT_LOOKED_AT: "."}
 
 
@@ -33,7 +34,7 @@ def tell_ruling(ruling: Ruling) -> None:
         click.echo(f"  record for {record.topic}")
         headers = [(f"header {name}", safe_block(value)) for name, value in record.headers]
         value = safe_block(record.value).replace("\n", "\n           ")
-        lines([("key", safe_block(record.key)), *headers, ("value", value)], indent="    ")
+        lines([("key", safe_block(record.key)), *headers, *_size(record), ("value", value)], indent="    ")
 
 
 def outcome_of(ruling: Ruling) -> str:
@@ -60,6 +61,15 @@ def ruling_fields(ruling: Ruling) -> dict[str, object]:
             outcome["dropped_by"] = ruling.processed.dropped_by
         outcome["records"] = [_record_fields(record) for record in ruling.processed.records]
     return fields | {"outcome": outcome}
+
+
+def _size(record: Record) -> list[tuple[str, str]]:
+    """Say of a large record what its topic must take for it; which that is only Kafka knows."""
+    size = len(record.key) + len(record.value) + sum(len(name) + len(value) for name, value in record.headers)
+    if size < LARGE:
+        return []
+    limit = f"dead, too_large, unless max.message.bytes of {record.topic} is at least about {size * 10 // 9:,}"
+    return [("size", f"{size:,} bytes; {limit}")]
 
 
 def _tell_finding(finding: Finding) -> None:

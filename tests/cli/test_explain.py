@@ -109,6 +109,14 @@ def test_a_file_is_explained_rule_by_rule(running: Running, tmp_path: Path) -> N
         assert line in text
 
 
+def test_what_a_topic_must_take_is_told_of_a_large_record(running: Running) -> None:
+    """The rules do not know what Kafka takes: where that may be less, it is said. A name is in a record twice."""
+    large = told(running, "explain", "-", data=event("x" * 460_000, event_id="fresh"))
+    (line,) = (line for line in large.splitlines() if line.startswith("    size"))
+    assert "bytes; dead, too_large, unless max.message.bytes of cli.provisioning-started is at least" in line
+    assert "too_large" not in told(running, "explain", "-", data=event("x" * 400_000, event_id="fresh"))
+
+
 def test_the_headers_of_a_record_are_told(running: Running, tmp_path: Path) -> None:
     """In binary mode the attributes are headers, each on a line of its own, and the value is the data."""
     file = changed(running, tmp_path, envelope={"mode": "binary"})
