@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from relay.core.errors import Unavailable
 from relay.lane import Item
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
     from relay.forwarder.window import Window
     from relay.lane import Committed
@@ -88,10 +88,20 @@ class Cursor:
         room = [max_bytes]
         return list(takewhile(lambda item: _fits(item, room), items)) or list(islice(items, 1))
 
-    async def read_ahead(self) -> None:
-        """Read the next records from the spool, if that is where they are; what fails is tried again by `peek`."""
-        with suppress(Unavailable):
-            await self._read_on()
+    @asynccontextmanager
+    async def reading_on(self) -> AsyncIterator[None]:
+        """Read the next records from the spool meanwhile, if that is where they are; to their end, if all goes well.
+
+        What fails is tried again by `peek`. A read that is left is given up at once: two would read the same.
+        """
+        reading = asyncio.ensure_future(self._try_to_read_on()) if self._behind else None
+        try:
+            yield
+            if reading:
+                await reading
+        finally:
+            if reading:
+                reading.cancel()
 
     def advance(self, number: int) -> None:
         """Move past a delivery: what was given up to it is journalled."""
@@ -113,6 +123,10 @@ class Cursor:
         except TimeoutError:
             return False
         return True
+
+    async def _try_to_read_on(self) -> None:
+        with suppress(Unavailable):
+            await self._read_on()
 
     async def _read_on(self) -> None:
         """Read until a record of this topic is found or the window is reached."""

@@ -217,21 +217,18 @@ class Lane:
 
     async def _send(self, producer: Producer, batches: Sequence[Batch], hurried: Hurried) -> None:
         """Send one round, and read on meanwhile; note what was acknowledged."""
-        sending = producer.send({batch.partition: batch.records for batch in batches}, hurried)
-        if self.cursor.behind:
-            outcomes, _ = await asyncio.gather(sending, self.cursor.read_ahead())
-        else:
-            outcomes = await sending
-        broken = None
-        for batch in batches:
-            outcome = outcomes[batch.partition]
-            if isinstance(outcome, Acknowledged):
-                self._logbook.land(batch, outcome.base_offset)
-            else:
-                broken = outcome
-        if broken:
-            raise KafkaUnavailable(broken.error)
-        self._trouble.heal()
+        async with self.cursor.reading_on():
+            outcomes = await producer.send({batch.partition: batch.records for batch in batches}, hurried)
+            broken = None
+            for batch in batches:
+                outcome = outcomes[batch.partition]
+                if isinstance(outcome, Acknowledged):
+                    self._logbook.land(batch, outcome.base_offset)
+                else:
+                    broken = outcome
+            if broken:
+                raise KafkaUnavailable(broken.error)
+            self._trouble.heal()
 
     def _hurried(self, permit: Permit) -> Hurried:
         """Say when an answer is waited for no longer: others wait, and it is late. Who has failed gets more time."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from relay.core.model import Record
     from relay.kafka import Hurried, Identity, Outcome, Topic
@@ -84,8 +85,8 @@ class Cursor(Protocol):
     async def peek(self, max_bytes: int) -> Sequence[Item]:
         """Give the next records in order, without moving; none when there are none. Raises `Unavailable`."""
 
-    async def read_ahead(self) -> None:
-        """Read the next records from the spool, if that is where they are; what fails is tried again by `peek`."""
+    def reading_on(self) -> AbstractAsyncContextManager[None]:
+        """Read the next records from the spool meanwhile, if that is where they are; `peek` hears of what fails."""
 
     def advance(self, number: int) -> None:
         """Move past a delivery: what was given up to it is journalled."""

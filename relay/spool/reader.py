@@ -130,10 +130,10 @@ class Reader:
             raise _unreadable(error) from error
 
 
-def _copy(replay_of: int | None, mirror_of: int | None, target: str, because: str) -> Copy | None:
+def _copy(replay_of: int | None, mirror_of: int | None, target: str, because: str | None) -> Copy | None:
     """Give what makes a row a copy, if it is one."""
     if mirror_of:
-        reason, _, detail = because.partition(": ")
+        reason, _, detail = (because or "").partition(": ")
         return Mirror(mirror_of, target, reason, detail)
     return Replay(replay_of, target) if replay_of else None
 

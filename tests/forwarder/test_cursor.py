@@ -93,7 +93,8 @@ class World:
             self.seen[topic] += [item.number for item in items]
             self.cursors[topic].advance(items[-1].number)
             self.aloft[topic] = items
-            await self.cursors[topic].read_ahead()  # while Kafka answers
+            async with self.cursors[topic].reading_on():  # while Kafka answers
+                await asyncio.sleep(0)
 
     def _store(self, topics: Sequence[str]) -> None:
         number = self.window.last

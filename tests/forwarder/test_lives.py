@@ -10,18 +10,32 @@ from structlog.testing import capture_logs
 from relay.forwarder.backlog import Backlog
 from tests.core.samples import deliver
 from tests.forwarder.process import STARTED, body, entry_of, process, published
-from tests.lane.fake_kafka import HANG, FakeKafka
+from tests.lane.fake_kafka import HANG, FakeKafka, FakeProducer
 from tests.spool.samples import until
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import pytest
 
+    from relay.core.model import Record
+    from relay.kafka import Hurried, Outcome
+    from relay.lane import Committed
     from relay.spool import Appended, Journal, Journalled
     from tests.forwarder.process import Process
 
 LATER = "ProvisioningCompleted"
+
+
+async def backlog(folder: Path, monkeypatch: pytest.MonkeyPatch) -> FakeKafka:
+    """Leave thirty deliveries pending, which the next process reads ten at a time; give their Kafka."""
+    monkeypatch.setattr("relay.spool.reader.PAGE_ROWS", 10)
+    kafka = FakeKafka()
+    async with process(folder, kafka) as running:
+        await running.accept(range(1, 31))
+    kafka.create_topic(STARTED, partitions=1)
+    return kafka
 
 
 def _in_hand(running: Process) -> list[int]:
@@ -45,11 +59,7 @@ async def test_the_record_that_opens_a_lane_comes_first_even_if_it_leaves_the_wi
 
 async def test_a_lane_reads_on_while_kafka_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is pending on disk is read a piece at a time, and the next piece not only once the last one is in Kafka."""
-    monkeypatch.setattr("relay.spool.reader.PAGE_ROWS", 10)
-    kafka = FakeKafka()
-    async with process(tmp_path, kafka) as running:
-        await running.accept(range(1, 31))
-    kafka.create_topic(STARTED, partitions=1)
+    kafka = await backlog(tmp_path, monkeypatch)
     kafka.faults.append(HANG)
     async with process(tmp_path, kafka) as running:
         await kafka.hung.wait()
@@ -57,6 +67,83 @@ async def test_a_lane_reads_on_while_kafka_answers(tmp_path: Path, monkeypatch: 
         assert published(kafka) == []
     async with process(tmp_path, kafka) as running:
         await until(lambda: running.spool.pending == 0)
+    assert published(kafka) == list(range(1, 31))
+
+
+async def test_what_kafka_acknowledged_while_a_lane_reads_on_is_settled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that stalls holds up the next round, not what is known of the last one; a stop then settles that."""
+    kafka = await backlog(tmp_path, monkeypatch)
+    read, never = Backlog.read, asyncio.Event()
+
+    async def stalling(of: Backlog, after: int, until: int) -> tuple[Sequence[Committed], int]:
+        if after >= 10:
+            await never.wait()
+        return await read(of, after, until)
+
+    monkeypatch.setattr(Backlog, "read", stalling)
+    async with process(tmp_path, kafka) as running:
+        await until(lambda: running.total("relay_records_published_total") == 10)
+    monkeypatch.setattr(Backlog, "read", read)
+    async with process(tmp_path, kafka) as running:
+        assert not any(lane.flights for lane in running.forwarder.lanes.values())
+        await until(lambda: running.spool.pending == 0)
+    assert published(kafka) == list(range(1, 31))
+
+
+async def test_what_was_read_ahead_in_vain_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A send that breaks gives the read beside it up, or two would put the same records into the lane."""
+    kafka = await backlog(tmp_path, monkeypatch)
+    monkeypatch.setattr("relay.lane.lane.BACKOFF_FIRST", 0.0)
+    read, stalled, go_on = Backlog.read, asyncio.Event(), asyncio.Event()
+
+    async def stalling(of: Backlog, after: int, until: int) -> tuple[Sequence[Committed], int]:
+        page = await read(of, after, until)
+        if after == 10 and not stalled.is_set():
+            stalled.set()
+            await go_on.wait()
+        elif after == 10:  # now would the other one come back
+            go_on.set()
+            await asyncio.sleep(0)
+        return page
+
+    send, failed = FakeProducer.send, asyncio.Event()
+
+    async def failing(
+        producer: FakeProducer, batches: Mapping[int, Sequence[Record]], hurried: Hurried
+    ) -> dict[int, Outcome]:
+        if not failed.is_set():
+            await stalled.wait()
+            failed.set()
+            raise ValueError("a fault of ours")
+        return await send(producer, batches, hurried)
+
+    monkeypatch.setattr(Backlog, "read", stalling)
+    monkeypatch.setattr(FakeProducer, "send", failing)
+    async with process(tmp_path, kafka) as running:
+        await failed.wait()
+        await until(lambda: not running.forwarder.lanes)
+    assert published(kafka) == list(range(1, 31))
+
+
+async def test_a_fault_in_reading_on_breaks_no_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The round that is on its way comes to its end first, and is not left to itself."""
+    kafka = await backlog(tmp_path, monkeypatch)
+    monkeypatch.setattr("relay.lane.lane.BACKOFF_FIRST", 0.0)
+    read = Backlog.read
+    failed: list[bool] = []
+
+    async def failing(of: Backlog, after: int, until: int) -> tuple[Sequence[Committed], int]:
+        if after == 10 and not failed:
+            failed.append(True)
+            raise ValueError("a fault of ours")
+        return await read(of, after, until)
+
+    monkeypatch.setattr(Backlog, "read", failing)
+    async with process(tmp_path, kafka) as running:
+        await until(lambda: running.spool.pending == 0)
+        assert (failed, running.total("relay_lane_recoveries_total")) == ([True], 0)
     assert published(kafka) == list(range(1, 31))
 
 

@@ -289,6 +289,7 @@ async def test_aiokafka_has_the_private_attributes() -> None:
     manager._sequence_numbers["tp"] = 5
     assert (manager.sequence_number("tp"), manager.sequence_number("other")) == (5, 0)
     assert manager._sequence_numbers["tp"] == 5
+    assert callable(producer.client._metadata_update)
     assert producer._sender.sender_task is None
     assert producer._closed is False
     producer._closed = True  # as a kill does, or its end would warn

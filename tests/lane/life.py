@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -18,6 +18,7 @@ from relay.spool import Entry, Journal, Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
     from typing import Self
 
@@ -144,8 +145,9 @@ class Line:
         fitting = [item for item, size in zip(self.items, sizes, strict=False) if size <= max_bytes]
         return fitting or list(self.items)[:1]
 
-    async def read_ahead(self) -> None:
+    def reading_on(self) -> AbstractAsyncContextManager[None]:
         """Find all in memory."""
+        return nullcontext()
 
     def advance(self, number: int) -> None:
         """Move on."""
