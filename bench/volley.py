@@ -21,7 +21,7 @@ FOLDER = Path("build") / f"vegeta-{VERSION}"
 VEGETA = FOLDER / "vegeta"
 PATIENCE = 30  # seconds for one answer, longer than any `ack.timeout` in use
 START = 60.0  # seconds that vegeta may take beside the load itself
-NOTHING_LEFT = "no targets to attack"  # vegeta tells of a request it did not make, for want of a target, as well
+NOTHING_LEFT = "no targets to attack"  # vegeta's error for a request it did not make
 ACCEPTED = 202
 REFUSED = (429, 503)
 
@@ -96,7 +96,7 @@ def latency(answers: Sequence[Answer], share: float) -> float:
 
 
 def parse(lines: bytes) -> list[Answer]:
-    """Read what `vegeta encode -to json` writes, an answer a line."""
+    """Read what `vegeta encode -to json` writes, an answer a line; requests that were not made are left out."""
     told = msgspec.json.Decoder(list[Answer]).decode(b"[" + b",".join(lines.splitlines()) + b"]")
     return [answer for answer in told if answer.error != NOTHING_LEFT]
 
@@ -116,7 +116,7 @@ def install() -> str | None:
 def attack(targets: Path, *, rate: int, seconds: int, workers: int) -> Volley:
     """Send each target of a file once, `rate` a second; at most `workers` are under way at once.
 
-    Raises `RuntimeError` when vegeta fails, or did not send as many as it should.
+    Raises `RuntimeError` when vegeta fails, sent nothing, or more than it should.
     """
     results = targets.with_suffix(".results")
     options: Mapping[str, str] = {

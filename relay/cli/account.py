@@ -81,6 +81,7 @@ def account_fields(kept: Kept, account: Account) -> dict[str, object]:
     }
     if kept.listed.status is Status.PENDING:
         fields["relay"] = None if account.health is None else [row._asdict() for row in account.health]
+        fields["silence"] = account.silence if account.health is None else None
     return fields
 
 

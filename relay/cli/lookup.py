@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 NUMBER_DIGITS = 18  # a longer row of digits is no number that SQLite could hold
 CHUNK = 500  # lines laid out together
 NEVER_STORED = (
-    "; one that was answered 4xx has left its reason in `relay rejected list` while that relay runs, and one that was "
-    "answered 429 or 503 was not stored, and had to be sent again"
+    "; what is refused is not stored: `relay rejected list` has the last of it, while that relay runs, "
+    "but nothing that was answered 429 or 503, which has to be sent again"
 )
 TITLES = ("DELIVERY", "RECEIVED", "SOURCE", "TYPE", "STATUS", "ID")
 
@@ -62,8 +62,8 @@ def look_up(  # noqa: RET503 - `fail` does not return
     """Find the delivery that is meant, or say what there is instead and end.
 
     Digits are a number, and an event's id where no delivery has that number. Copies are not meant by the id of what
-    they repeat. An id that several deliveries have is answered with all, and one that nobody has with the dead letters
-    that were not readable and hold it. `aside` ends what is said when none is found.
+    they repeat. An id that several deliveries have is answered with all of them. One that was never accepted, and is no
+    number, is answered with the malformed dead letters whose bodies hold it. `aside` ends what is said when none is.
     """
     number = int(named) if named.isdecimal() and named.isascii() and len(named) <= NUMBER_DIGITS else None
     with browsing(config, aside) as browser:
@@ -78,11 +78,12 @@ def look_up(  # noqa: RET503 - `fail` does not return
             fail(f"{len(found)} deliveries have the id {safe(named)}: name one by its number", NO)
         if source is not None:
             source_named(config, source)
-        unread = Wanted(reason=Reason.MALFORMED, source=source, holding=named.encode(errors="surrogateescape"))
-        if number is None and tell_list(browser.list(unread, oldest_first=True), as_json=as_json):
-            fail(f"no delivery has the id {safe(named)}; these could not be read, and it stands in their bodies", NO)
         if known := _remembered(browser, config, named, number, source):
             _tell_gone(known, browser.lost(), as_json=as_json)
+        malformed = Wanted(reason=Reason.MALFORMED, source=source, holding=named.encode(errors="surrogateescape"))
+        # Not for digits, which stand in many a body.
+        if named and number is None and tell_list(browser.list(malformed, oldest_first=True), as_json=as_json):
+            fail(f"no delivery has the id {safe(named)}; these could not be read, and it stands in their bodies", NO)
         fail(_unknown(browser.last_number(), named, number) + aside, NO)
 
 

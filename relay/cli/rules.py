@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from relay.core.routing.explanation import Condition, Finding, Trial
     from relay.core.ruling import Ruling
 
-LARGE = 900_000  # bytes that every topic takes which nobody has changed
+LARGE = 900_000  # bytes: smaller ones are taken unless a topic's max.message.bytes was lowered
 _MARKS = {Verdict.MATCHED: "+", Verdict.NOT_MATCHED: "-", Verdict.NOT_LOOKED_AT: "."}
 
 
@@ -64,12 +64,13 @@ def ruling_fields(ruling: Ruling) -> dict[str, object]:
 
 
 def _size(record: Record) -> list[tuple[str, str]]:
-    """Say of a large record what its topic must take for it; which that is only Kafka knows."""
+    """Say of a large record what its topic must take; only Kafka knows what it does take."""
     size = len(record.key) + len(record.value) + sum(len(name) + len(value) for name, value in record.headers)
     if size < LARGE:
         return []
-    limit = f"dead, too_large, unless max.message.bytes of {record.topic} is at least about {size * 10 // 9:,}"
-    return [("size", f"{size:,} bytes; {limit}")]
+    needed = size * 10 // 9  # the relay keeps a tenth free
+    limit = f"max.message.bytes of {record.topic} is about {needed:,} or more, and the relay may ask for it"
+    return [("size", f"{size:,} bytes: dead, too_large, unless {limit}")]
 
 
 def _tell_finding(finding: Finding) -> None:

@@ -43,8 +43,8 @@ class Row(NamedTuple):
 class Account(NamedTuple):
     """What is told of a stored delivery beside what the spool holds of it.
 
-    `waiting` are the topics whose record is neither settled nor in a flight. `health` is what the running
-    relay says about a pending one: None when the delivery is not pending, or nothing is said, and `silence` why.
+    `waiting` are the topics whose record is neither settled nor in a flight. `health` is what the running relay says
+    about a pending one; where it is None for such a one, `silence` says why.
     """
 
     ruling: Ruling | None
@@ -79,15 +79,16 @@ def account_of(config: Config, kept: Kept, *, secrets: bool) -> Account:
 def difference(kept: Kept, ruling: Ruling | None) -> str | None:
     """Say what today's rules would do otherwise than was done, or will be; None when it is the same.
 
-    Of what was published its topics are known, and no keys and headers any more.
+    Of a pending one only an end without any record is told. Keys and headers are not compared, as they are not kept.
     """
     listed = kept.listed
     if ruling is None or listed.withdrawn or listed.target or listed.reason is Reason.ID_CONFLICT:
         return None
     now = _outcome(ruling)
     if listed.status is Status.PENDING:
-        begun = ruling.topics or kept.records or kept.aloft
-        return None if begun else f"a relay that is started with these rules makes it {now}"
+        if ruling.topics or kept.records or kept.aloft:
+            return None  # by which rules its records would have been others is not kept
+        return f"a relay that is started with these rules makes it {now}"
     by_rules = listed.status is Status.DEAD and listed.reason in OF_ROUTING
     dropped = _dropped(listed.detail) if listed.status is Status.DROPPED else None
     then = f"dead, {listed.reason}" if by_rules else dropped or _topics(record.topic for record in kept.records)
@@ -105,11 +106,11 @@ def conflict_with(kept: Kept) -> int | None:
 
 
 def _outcome(ruling: Ruling) -> str:
-    if ruling.topics:
-        return _topics(ruling.topics)
-    if ruling.processed:
-        return _dropped(ruling.processed.dropped_by)
-    return f"dead, {ruling.fate and ruling.fate.reason}"
+    if ruling.fate:
+        return f"dead, {ruling.fate.reason}"
+    return (
+        _topics(ruling.topics) if ruling.topics else _dropped(ruling.processed.dropped_by if ruling.processed else None)
+    )
 
 
 def _topics(topics: Iterable[str]) -> str:

@@ -81,7 +81,7 @@ class Cursor:
 
         At most about `max_bytes`, but at least one. Raises `Unavailable`.
         """
-        await self._read_on()
+        await self._find_page()
         items = self._page or self._queue
         if not items and not self._behind:
             self._position = self._window.last
@@ -90,11 +90,12 @@ class Cursor:
 
     @asynccontextmanager
     async def reading_on(self) -> AsyncIterator[None]:
-        """Read the next records from the spool meanwhile, if that is where they are; to their end, if all goes well.
+        """Read the next records meanwhile, if they are on disk, and wait for that at the end.
 
-        What fails is tried again by `peek`. A read that is left is given up at once: two would read the same.
+        `Unavailable` is left to `peek`, which tries again; other faults are raised. When the block raises, the read is
+        given up: the next `peek` would read the same beside it.
         """
-        reading = asyncio.ensure_future(self._try_to_read_on()) if self._behind else None
+        reading = asyncio.ensure_future(self._try_to_find_page()) if self._behind else None
         try:
             yield
             if reading:
@@ -124,16 +125,17 @@ class Cursor:
             return False
         return True
 
-    async def _try_to_read_on(self) -> None:
+    async def _try_to_find_page(self) -> None:
         with suppress(Unavailable):
-            await self._read_on()
+            await self._find_page()
 
-    async def _read_on(self) -> None:
+    async def _find_page(self) -> None:
         """Read until a record of this topic is found or the window is reached."""
         while self._behind and not self._page:
             await self._turn_page()
 
     async def _turn_page(self) -> None:
+        """Read one piece, or find that the window is reached."""
         until = self._window.first - 1
         if self._position >= until:
             self._behind = False

@@ -1,7 +1,7 @@
 """Refreshes: how often a producer asks brokers where its partitions are.
 
-While a partition has no leader, or its topic is gone, aiokafka's sender asks as often as brokers answer, thousands of
-times in the seconds for which a batch may wait, which costs them and everything else in this process.
+While a partition has no leader, or its topic is gone, aiokafka's sender asks as often as brokers answer: thousands of
+times while a batch waits, at the cost of the brokers and of all other lanes.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from aiokafka.client import AIOKafkaClient
     from aiokafka.cluster import ClusterMetadata
 
-PAUSE = 0.1  # seconds from one to the next, as Java's producer has it
+PAUSE = 0.1  # seconds from one to the next: retry.backoff.ms of Java's producer
 
 
 def pace(client: AIOKafkaClient) -> None:
-    """Let a client refresh its metadata at once, and then once a `PAUSE`; whoever asks meanwhile waits for the next."""
+    """Let a client refresh its metadata at most once a `PAUSE`, the first time at once."""
     refresh, last = client._metadata_update, time.monotonic() - PAUSE
 
     async def in_time(metadata: ClusterMetadata, topics: Collection[str] | None) -> bool:

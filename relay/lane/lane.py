@@ -216,9 +216,10 @@ class Lane:
         return batches
 
     async def _send(self, producer: Producer, batches: Sequence[Batch], hurried: Hurried) -> None:
-        """Send one round, and read on meanwhile; note what was acknowledged."""
+        """Send one round and note what was acknowledged; meanwhile the next records are read."""
         async with self.cursor.reading_on():
             outcomes = await producer.send({batch.partition: batch.records for batch in batches}, hurried)
+            # Before the read is waited for: a disk that stalls must not hold up what Kafka has acknowledged.
             broken = None
             for batch in batches:
                 outcome = outcomes[batch.partition]

@@ -86,7 +86,10 @@ class Cursor(Protocol):
         """Give the next records in order, without moving; none when there are none. Raises `Unavailable`."""
 
     def reading_on(self) -> AbstractAsyncContextManager[None]:
-        """Read the next records from the spool meanwhile, if that is where they are; `peek` hears of what fails."""
+        """Read the next records meanwhile, if they are on disk, and wait for that at the end.
+
+        `Unavailable` is left to `peek`.
+        """
 
     def advance(self, number: int) -> None:
         """Move past a delivery: what was given up to it is journalled."""

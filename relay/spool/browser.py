@@ -90,7 +90,7 @@ class Browser:
 
     def first_of(self, source: str, dedupe_id: str, remembered: int | None = None) -> Known | None:
         """Find the delivery that has this id already; among the last `remembered`, as the next append would, or all."""
-        return self._by_digest(digest_of(_readable(source), _readable(dedupe_id)), remembered)
+        return self._by_digest(digest_of(source, _as_utf8(dedupe_id)), remembered)
 
     def conflict_of(
         self, source: str, dedupe_id: str, fingerprint: bytes, remembered: int | None = None
@@ -132,7 +132,7 @@ class _Query:
             "(SELECT instr(body, ?) FROM bodies WHERE bodies.number = deliveries.number) > 0": wanted.holding,
         }
         asked = {condition: value for condition, value in conditions.items() if value is not None}
-        self._values = tuple(_readable(value) if isinstance(value, str) else value for value in asked.values())
+        self._values = tuple(_as_utf8(value) if isinstance(value, str) else value for value in asked.values())
         self._edge = (
             f"SELECT {edge}(number) FROM (SELECT number FROM deliveries "  # noqa: S608 - constants
             f"{kept}number BETWEEN ? AND ? ORDER BY number {order} LIMIT {PAGE})"
@@ -152,8 +152,8 @@ class _Query:
         return [_listed(row) for row in rows(connection, self._page, (low, high, *self._values))], edge
 
 
-def _readable(text: str) -> str:
-    """Give a text that a person typed as UTF-8 has it, as all that is kept: what is no UTF-8 is like nothing."""
+def _as_utf8(text: str) -> str:
+    """Give a text from the command line as UTF-8: a byte that is none becomes U+FFFD, as which hardly any is kept."""
     return text.encode(errors="surrogatepass").decode(errors="replace")
 
 

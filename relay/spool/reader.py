@@ -133,7 +133,7 @@ class Reader:
 def _copy(replay_of: int | None, mirror_of: int | None, target: str, because: str | None) -> Copy | None:
     """Give what makes a row a copy, if it is one."""
     if mirror_of:
-        reason, _, detail = (because or "").partition(": ")
+        reason, _, detail = (because or "").partition(": ")  # a damaged row may have none
         return Mirror(mirror_of, target, reason, detail)
     return Replay(replay_of, target) if replay_of else None
 

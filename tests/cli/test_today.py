@@ -76,6 +76,8 @@ def test_a_relay_that_cannot_be_asked_is_not_taken_for_none(tmp_path: Path) -> N
         append(store, entry("1", body=event(event_id="1")))
     text = relay("explain", "1", "-c", str(file)).stdout
     assert "whether a relay runs cannot be asked: admin.port is 0" in text
+    found = json.loads(relay("deliveries", "show", "1", "--json", "-c", str(file)).stdout)
+    assert (found["relay"], "admin.port is 0" in found["silence"]) == (None, True)
     assert "no relay answers" not in text
 
 

@@ -179,7 +179,7 @@ def check_routing(text: bytes) -> None:
 
 
 def check_doctor(text: bytes) -> None:
-    """What is signed has no mistake, and of what is refused some are found or none; the secret is in no sentence."""
+    """The doctor takes any header and body: a right signature has no mistake, and no sentence holds the secret."""
     line, _, body = text.partition(b"\n")
     secret = SOURCE.keys[0].secret
     right = signature.sign(secret, body)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from relay.core.routing.path import Path
 
 
-LONG = 1_000  # characters of a value in which no pieces are looked for: it may match whatever asks for some
+LONG = 1_000  # characters; in a longer value no pieces are looked for, and all rules that ask for one are candidates
 
 
 class Place(enum.Enum):
@@ -46,8 +46,8 @@ class _Anchor(NamedTuple):
     values: frozenset[object]
 
 
-class _Anchored:
-    """The rules whose anchor is at one path, by the value there, and by what stands at a place of its text."""
+class _Shelf:
+    """The rules whose anchors are at one path, by the value there, and by what stands at a place of its text."""
 
     def __init__(self) -> None:
         """Start with none."""
@@ -73,8 +73,8 @@ class _Anchored:
         for length, rules in self._parts[Place.TAIL].items():
             found += rules.get(value[-length:], ())
         for length, rules in self._parts[Place.MIDDLE].items():
-            every = len(value) > LONG
-            for piece in rules if every else {value[at : at + length] for at in range(len(value) - length + 1)}:
+            pieces = rules if len(value) > LONG else {value[at : at + length] for at in range(len(value) - length + 1)}
+            for piece in pieces:
                 found += rules.get(piece, ())
         return found
 
@@ -88,20 +88,20 @@ class Index:
         shared = Counter((*where, value) for some in offered for *where, values in some for value in values)
         self._routes = tuple(routes)
         self._always: list[int] = []
-        self._found: dict[Path, _Anchored] = {}
+        self._shelves: dict[Path, _Shelf] = {}
         for number, some in enumerate(offered):
             if not some:
                 self._always.append(number)
                 continue
             anchor = min(some, key=lambda one: sum(shared[(*one[:3], value)] for value in one.values))
-            self._found.setdefault(anchor.path, _Anchored()).add(number, anchor)
+            self._shelves.setdefault(anchor.path, _Shelf()).add(number, anchor)
         self._candidates_of_any = tuple(self._routes[number] for number in self._always)
 
     def candidates(self, event: Event) -> Sequence[Route]:
         """Give all rules that match the event, and perhaps others, in order; total."""
         found: list[int] = []
-        for path, anchored in self._found.items():
-            found += anchored.find(value_at(event, path))
+        for path, shelf in self._shelves.items():
+            found += shelf.find(value_at(event, path))
         if not found:
             return self._candidates_of_any
         return [self._routes[number] for number in sorted(found + self._always)]
