@@ -30,7 +30,7 @@ def status_of(listed: Listed) -> str:
         return (
             "dropped, as no dead_letters.topic is configured" if listed.mirror_of else f"dropped by the rule {detail}"
         )
-    return "pending: on disk, and on its way to Kafka" if listed.status is Status.PENDING else "published"
+    return "pending: on disk, and not published yet" if listed.status is Status.PENDING else "published"
 
 
 def tell_account(kept: Kept, account: Account) -> None:
@@ -123,7 +123,7 @@ def _records(kept: Kept, waiting: Sequence[str]) -> list[tuple[str, str]]:
         f"{one.topic}: in flight {one.flight} to partition {one.partition} since {moment(one.sent_at)}"
         for one in kept.aloft
     ]
-    told += [f"{topic}: waits for its turn in the lane of {topic}" for topic in waiting]
+    told += [f"{topic}: by these rules it waits for its turn in the lane of {topic}" for topic in waiting]
     return [("record", text) for text in told] or [("record", "none")]
 
 

@@ -11,7 +11,8 @@ from relay.core.errors import Reason, Rejected
 from relay.core.model import Replay, Status
 from relay.core.pipeline import Pipeline
 from relay.core.ruling import rule_on
-from relay.health import ask_ready
+from relay.health import address_of, ask_ready
+from relay.spool import in_use
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -51,7 +52,7 @@ class Account(NamedTuple):
     check: Check
     waiting: list[str]
     health: tuple[Row, ...] | None
-    silence: str = "no relay answers: it goes on when one is started"
+    silence: str = "no relay runs on this spool: it goes on when one is started"
 
 
 def pipeline_of(config: Config) -> Pipeline:
@@ -71,17 +72,21 @@ def account_of(config: Config, kept: Kept, *, secrets: bool) -> Account:
     topics = (kept.listed.target,) if kept.listed.target else ruling.topics if ruling else ()
     begun = [*(record.topic for record in kept.records), *(one.topic for one in kept.aloft)]
     waiting = [topic for topic in topics if topic not in begun]
-    if not config.admin.port:
-        return Account(ruling, check, waiting, None, "whether a relay runs cannot be asked: admin.port is 0")
-    return Account(ruling, check, waiting, _ask_relay(config, kept, [*topics, *begun]))
+    if not in_use(config.spool.path):  # so that whoever answers there is another's
+        return Account(ruling, check, waiting, None)
+    health = _ask_relay(config, kept, [*topics, *begun]) if config.admin.port else None
+    return Account(ruling, check, waiting, health, _unasked(config))
 
 
 def difference(kept: Kept, ruling: Ruling | None) -> str | None:
     """Say what today's rules would do otherwise than was done, or will be; None when it is the same.
 
-    Of a pending one only an end without any record is told. Keys and headers are not compared, as they are not kept.
+    Of a pending one only is told that nothing will be published of it. Keys and headers are not compared: they are
+    not kept.
     """
     listed = kept.listed
+    if ruling is None and listed.status is Status.PENDING:
+        return f"it waits until the source {listed.source} is configured again"
     if ruling is None or listed.withdrawn or listed.target or listed.reason is Reason.ID_CONFLICT:
         return None
     now = _outcome(ruling)
@@ -141,6 +146,14 @@ def _check_signature(config: Config, kept: Kept, *, secrets: bool) -> Check:
         return Check(
             verified=False, text=f"verifies under no key of today; when it came it did under {delivery.key_id}{since}"
         )
+
+
+def _unasked(config: Config) -> str:
+    """Say of a relay that runs why it says nothing."""
+    if not config.admin.port:
+        return "a relay runs on this spool; where it can be asked is not known: admin.port is 0"
+    where = f"{address_of(config.admin.host)} port {config.admin.port}"
+    return f"a relay runs on this spool, and does not answer at {where}; check admin.host and admin.port"
 
 
 def _ask_relay(config: Config, kept: Kept, topics: Sequence[str]) -> tuple[Row, ...] | None:

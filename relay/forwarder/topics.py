@@ -50,6 +50,8 @@ class Topics:
             await self._kafka.topic(name)
         except KafkaUnavailable as error:
             self._tell(name, error)
+        except Exception as error:  # noqa: BLE001 - a fault of ours is told, and ends no relay that stores
+            self._tell(name, KafkaUnavailable(f"unexpected: {error!r}"))
         else:
             del self._missing[name]
 

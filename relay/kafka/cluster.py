@@ -114,7 +114,11 @@ class Cluster:
         # aiokafka asks for an assignment exactly when one of the two numbers is left to the broker.
         assignments: dict[int, list[int]] | None = {} if -1 in (wanted.partitions, wanted.replication_factor) else None
         topic = NewTopic(name, wanted.partitions, wanted.replication_factor, assignments)
-        answer = await admin.create_topics([topic])
+        try:
+            answer = await admin.create_topics([topic])
+        except AttributeError as fault:  # all that aiokafka has to say of a cluster without a controller
+            msg = f"topic {name} does not exist, and no broker is the controller that could create it"
+            raise TopicMissing(msg) from fault
         code, text = answer.topic_errors[0][1], (answer.topic_errors[0][2:] or ("",))[0]
         error = errors.for_code(code)
         if error is errors.NoError:

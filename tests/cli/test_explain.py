@@ -254,7 +254,7 @@ def test_a_stored_delivery_is_explained_with_what_happened(running: Running) -> 
     (row,) = (row for row in found["relay"] if row["name"] == "lane cli.provisioning-started")
     assert (row["state"], "1 record (0.0 MiB) waits" in row["detail"]) == ("warn", True)
     text = told(running, "explain", "1")
-    assert "waits for its turn in the lane of cli.provisioning-started" in text
+    assert "by these rules it waits for its turn in the lane of cli.provisioning-started" in text
     assert found["answered"] == "stored"
     assert f"was told stored at {found['answered_at']}" in text
     assert "warn  lane cli.provisioning-started" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,7 @@ from relay.core.model import Status
 from relay.sandbox.ports import free_ports
 from relay.spool import Journal
 from relay.spool.file import connect_reader
+from relay.spool.lock import Lock
 from relay.spool.salvage import salvage
 from tests.cli.typed import relay
 from tests.running import event, settings
@@ -46,8 +48,8 @@ def test_of_a_pending_delivery_each_record_has_its_place(config: str, tmp_path: 
     for line in (
         "a: in Kafka, partition 0, offset 101, carried by flight 9",
         "b: in flight 1 to partition 2 since ",
-        "c: waits for its turn in the lane of c",
-        "no relay answers: it goes on when one is started",
+        "c: by these rules it waits for its turn in the lane of c",
+        "no relay runs on this spool: it goes on when one is started",
     ):
         assert line in text
 
@@ -68,17 +70,30 @@ def test_what_other_rules_will_make_of_a_pending_one_is_told(config: str, tmp_pa
         assert (done.returncode, done.stdout.splitlines()[-1]) == (code, note)
 
 
-def test_a_relay_that_cannot_be_asked_is_not_taken_for_none(tmp_path: Path) -> None:
-    """Without the admin listener nobody knows from here whether a relay runs."""
+@pytest.mark.parametrize("port", ["none", "nobody's"])
+def test_a_relay_that_does_not_answer_is_not_taken_for_none(tmp_path: Path, port: str) -> None:
+    """Who has the spool's lock runs, wherever he listens; and who answers without it is another one."""
     file = tmp_path / "relay.yaml"
-    file.write_text(json.dumps(settings("127.0.0.1:9", tmp_path, "a")))
+    admin = {"port": 0 if port == "none" else free_ports(1)[0]}
+    file.write_text(json.dumps(settings("127.0.0.1:9", tmp_path, "a", admin=admin)))
     with opened(tmp_path / "spool.db") as store:
         append(store, entry("1", body=event(event_id="1")))
-    text = relay("explain", "1", "-c", str(file)).stdout
-    assert "whether a relay runs cannot be asked: admin.port is 0" in text
-    found = json.loads(relay("deliveries", "show", "1", "--json", "-c", str(file)).stdout)
-    assert (found["relay"], "admin.port is 0" in found["silence"]) == (None, True)
-    assert "no relay answers" not in text
+    assert "no relay runs on this spool" in relay("explain", "1", "-c", str(file)).stdout
+    with closing(Lock(tmp_path / "spool.db")):
+        text = relay("explain", "1", "-c", str(file)).stdout
+        found = json.loads(relay("deliveries", "show", "1", "--json", "-c", str(file)).stdout)
+    why = "admin.port is 0" if port == "none" else f"does not answer at 127.0.0.1 port {admin['port']}"
+    assert "a relay runs on this spool" in text
+    assert why in text
+    assert (found["relay"], why in found["silence"]) == (None, True)
+
+
+def test_what_waits_for_its_source_is_told(config: str, tmp_path: Path) -> None:
+    """A start alone does not help it."""
+    with opened(tmp_path / "spool.db") as store:
+        append(store, entry("1", body=event(event_id="1"), source="gone"))
+    done = relay("explain", "1", "-c", config)
+    assert done.stdout.splitlines()[-1] == "note: it waits until the source gone is configured again"
 
 
 @pytest.mark.parametrize("named", ["1", "gone"])

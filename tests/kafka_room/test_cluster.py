@@ -15,6 +15,7 @@ from relay.config.model import Topics
 from relay.core.model import Record
 from relay.kafka import Cluster, KafkaUnavailable, Refused, Topic, TopicMissing
 from relay.kafka.history import History
+from relay.sandbox.embedded import EmbeddedKafka
 from tests.kafka.admin import Admin
 from tests.kafka.cluster import Cluster as Brokers
 from tests.kafka.reader import read_topic
@@ -76,6 +77,15 @@ async def test_a_topic_that_cannot_be_created_is_missing(cluster: Cluster) -> No
     """A name that Kafka does not take is told in the broker's words."""
     with pytest.raises(TopicMissing, match="could not be created"):
         await cluster.topic("not/legal")
+
+
+async def test_without_a_controller_a_topic_is_missing(topic: str) -> None:
+    """A cluster in its election, or the demo's embedded one, has none: that is told, and asked for again."""
+    kafka = EmbeddedKafka()
+    cluster = Cluster(Config((kafka.address,)))
+    with pytest.raises(TopicMissing, match=f"topic {topic} does not exist, and no broker is the controller"):
+        await cluster.topic(topic)
+    await cluster.close()
 
 
 async def test_the_largest_batch_is_asked_for(cluster: Cluster, kafka: Brokers, topic: str) -> None:
