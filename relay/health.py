@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MAX_ANSWER = 4 << 20
+ANY_PORT = "admin.port is 0, any free one: which that is stands in the relay's log, and is not known here"
 
 
 class NoAnswer(Exception):  # noqa: N818 - it is what happened, for a person
@@ -79,6 +80,8 @@ def fetch(host: str, port: int, path: str, timeout: float, token: str | None = N
     `timeout`, in seconds, is for each step of the exchange. A host that means every address is asked on loopback.
     Pages that show deliveries want the `token`, when there is one.
     """
+    if not port:
+        raise NoAnswer(ANY_PORT)
     address = address_of(host)
     connection = http.client.HTTPConnection(address, port, timeout=timeout)
     try:

@@ -10,7 +10,7 @@ import msgspec
 from relay.cli.exits import NO, fail
 from relay.cli.options import load_config
 from relay.cli.text import safe
-from relay.health import address_of
+from relay.health import ANY_PORT, address_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +39,8 @@ class Line:
 
     def ask(self, page: str, asked: msgspec.Struct, decoder: msgspec.json.Decoder[T]) -> T:
         """Post a question to a page, and give the answer."""
+        if not self._connection.port:
+            fail(f"a relay runs on {self._spool}, and cannot be asked: {ANY_PORT}", NO)
         try:
             self._connection.request("POST", page, msgspec.json.encode(asked), self._headers)
             answer = self._connection.getresponse()

@@ -11,7 +11,7 @@ from relay.core.errors import Reason, Rejected
 from relay.core.model import Replay, Status
 from relay.core.pipeline import Pipeline
 from relay.core.ruling import rule_on
-from relay.health import address_of, ask_ready
+from relay.health import ANY_PORT, address_of, ask_ready
 from relay.spool import in_use
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def _check_signature(config: Config, kept: Kept, *, secrets: bool) -> Check:
 def _unasked(config: Config) -> str:
     """Say of a relay that runs why it says nothing."""
     if not config.admin.port:
-        return "a relay runs on this spool; where it can be asked is not known: admin.port is 0"
+        return f"a relay runs on this spool, and cannot be asked: {ANY_PORT}"
     where = f"{address_of(config.admin.host)} port {config.admin.port}"
     return f"a relay runs on this spool, and does not answer at {where}; check admin.host and admin.port"
 

@@ -197,6 +197,9 @@ def test_the_wrong_relay_changes_nothing(tmp_path: Path) -> None:
             f"relay: a relay runs on {tmp_path}/one/spool.db, and does not answer at 127.0.0.1 port "
         )
         assert said.endswith("(connection refused); check admin.host and admin.port, and the relay's log\n")
+        mend(one, admin={"port": 0})
+        _, said = typed(one, "discard", "1", "--because", "x", "--yes", code=1)
+        assert said.startswith(f"relay: a relay runs on {tmp_path}/one/spool.db, and cannot be asked: admin.port is 0")
         mend(one, admin=right)
         assert (states(one)[1], states(other)[1]) == ("dead", "dead")
         assert (one.stop(), other.stop()) == (0, 0)

@@ -249,6 +249,9 @@ def test_healthcheck_asks_the_one_that_runs(running: Running, tmp_path: Path) ->
     done = relay("healthcheck", "-c", str(file))
     assert done.returncode == 1
     assert "no answer" in done.stdout
+    file.write_text(json.dumps(settings("127.0.0.1:9", tmp_path, "cli")))
+    done = relay("healthcheck", "-c", str(file))
+    assert (done.returncode, "admin.port is 0, any free one" in done.stdout) == (1, True)
 
 
 def test_healthcheck_needs_no_secrets(running: Running, tmp_path: Path) -> None:
