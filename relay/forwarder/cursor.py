@@ -90,19 +90,17 @@ class Cursor:
 
     @asynccontextmanager
     async def reading_on(self) -> AsyncIterator[None]:
-        """Read the next records meanwhile, if they are on disk, and wait for that at the end.
+        """While behind, read the next records meanwhile, and wait for that at the end.
 
         `Unavailable` is left to `peek`, which tries again; other faults are raised. When the block raises, the read is
         given up: the next `peek` would read the same beside it.
         """
-        reading = asyncio.ensure_future(self._try_to_find_page()) if self._behind else None
+        reading = asyncio.ensure_future(self._try_to_find_page())
         try:
             yield
-            if reading:
-                await reading
+            await reading
         finally:
-            if reading:
-                reading.cancel()
+            reading.cancel()
 
     def advance(self, number: int) -> None:
         """Move past a delivery: what was given up to it is journalled."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import structlog
@@ -217,7 +218,7 @@ class Lane:
 
     async def _send(self, producer: Producer, batches: Sequence[Batch], hurried: Hurried) -> None:
         """Send one round and note what was acknowledged; meanwhile the next records are read."""
-        async with self.cursor.reading_on():
+        async with self.cursor.reading_on() if self.cursor.behind else nullcontext():
             outcomes = await producer.send({batch.partition: batch.records for batch in batches}, hurried)
             # Before the read is waited for: a disk that stalls must not hold up what Kafka has acknowledged.
             broken = None

@@ -86,7 +86,7 @@ class Cursor(Protocol):
         """Give the next records in order, without moving; none when there are none. Raises `Unavailable`."""
 
     def reading_on(self) -> AbstractAsyncContextManager[None]:
-        """Read the next records meanwhile, if they are on disk, and wait for that at the end.
+        """While behind, read the next records meanwhile, and wait for that at the end.
 
         `Unavailable` is left to `peek`.
         """
