@@ -74,8 +74,7 @@ def account_of(config: Config, kept: Kept, *, secrets: bool) -> Account:
     waiting = [topic for topic in topics if topic not in begun]
     if not in_use(config.spool.path):  # so that whoever answers there is another's
         return Account(ruling, check, waiting, None)
-    health = _ask_relay(config, kept, [*topics, *begun]) if config.admin.port else None
-    return Account(ruling, check, waiting, health, _unasked(config))
+    return Account(ruling, check, waiting, _ask_relay(config, kept, [*topics, *begun]), _unasked(config))
 
 
 def difference(kept: Kept, ruling: Ruling | None) -> str | None:
@@ -113,9 +112,9 @@ def conflict_with(kept: Kept) -> int | None:
 def _outcome(ruling: Ruling) -> str:
     if ruling.fate:
         return f"dead, {ruling.fate.reason}"
-    return (
-        _topics(ruling.topics) if ruling.topics else _dropped(ruling.processed.dropped_by if ruling.processed else None)
-    )
+    if ruling.topics:
+        return _topics(ruling.topics)
+    return _dropped(ruling.processed.dropped_by if ruling.processed else None)
 
 
 def _topics(topics: Iterable[str]) -> str:

@@ -51,13 +51,11 @@ class _Shelf:
 
     def __init__(self) -> None:
         """Start with none."""
-        self._whole: dict[object, list[int]] = {}
-        self._parts: dict[Place, dict[int, dict[object, list[int]]]] = {place: {} for place in Place}
+        self._rules: dict[Place, dict[int, dict[object, list[int]]]] = {place: {} for place in Place}
 
     def add(self, number: int, anchor: _Anchor) -> None:
         """Let a rule be found by its anchor."""
-        whole = anchor.place is Place.WHOLE
-        rules = self._whole if whole else self._parts[anchor.place].setdefault(anchor.length, {})
+        rules = self._rules[anchor.place].setdefault(anchor.length, {})
         for value in anchor.values:
             rules.setdefault(value, []).append(number)
 
@@ -65,14 +63,16 @@ class _Shelf:
         """Give the rules of which an anchor stands in a value, and perhaps others."""
         if isinstance(value, (dict, list)):
             return []  # no predicate with an anchor holds for them, and no look-up takes them
-        found = [*self._whole.get(value, ())]
+        found: list[int] = []
+        for rules in self._rules[Place.WHOLE].values():
+            found += rules.get(value, ())
         if not isinstance(value, str):
             return found
-        for length, rules in self._parts[Place.HEAD].items():
+        for length, rules in self._rules[Place.HEAD].items():
             found += rules.get(value[:length], ())
-        for length, rules in self._parts[Place.TAIL].items():
+        for length, rules in self._rules[Place.TAIL].items():
             found += rules.get(value[-length:], ())
-        for length, rules in self._parts[Place.MIDDLE].items():
+        for length, rules in self._rules[Place.MIDDLE].items():
             pieces = rules if len(value) > LONG else {value[at : at + length] for at in range(len(value) - length + 1)}
             for piece in pieces:
                 found += rules.get(piece, ())
