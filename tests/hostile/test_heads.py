@@ -64,3 +64,21 @@ def test_what_is_sent_ahead_is_answered_in_order(relay: Running) -> None:
         yield from answers
 
     withstand(relay, attack, rounds=8)
+
+
+def test_who_asks_before_sending_is_told_to_go_on(relay: Running) -> None:
+    """A sender that waits for 100 before its body gets that, and then its receipt, on a connection that goes on."""
+    rounds = iter(range(100))
+
+    def attack() -> Iterator[Answer]:
+        batch = next(rounds)
+        with relay.wire() as wire:
+            for number in range(50):
+                body = event(MARK, event_id=f"asked-{batch}-{number}")
+                head, _, _ = request(body, {**signed(body), "Expect": "100-continue"}).partition(b"\r\n\r\n")
+                assert wire.ask(head + b"\r\n\r\n").status == 100
+                answer = wire.ask(body)
+                assert (answer.status, answer.fields["id"]) == (202, f"asked-{batch}-{number}")
+                yield answer
+
+    withstand(relay, attack, rounds=4)
